@@ -1,0 +1,103 @@
+/**
+ * The closed list of orders and questions a data plane understands, with their answers. Plain data: commands
+ * can be logged, sent through the control socket, recorded and replayed as they are.
+ */
+import type { ConnectionStatus } from './connection-status.ts';
+import type { DestinationKey, DestinationSpec } from './destination.ts';
+import type { ServiceKey, ServiceSpec, ServiceStatus } from './service.ts';
+import type { Timeouts } from './settings.ts';
+import type { Rates, Statistics } from './statistics.ts';
+
+export type SyncRole = 'master' | 'backup';
+
+export interface SyncDaemonSpec {
+  readonly role: SyncRole;
+  readonly interface: string;
+  readonly syncId: number;
+  /** 0: chosen by the data plane. */
+  readonly maxLength: number;
+  readonly group: string;
+  readonly port: number;
+  readonly ttl: number;
+}
+
+export interface TableInfo {
+  /** `1.2.1` */
+  readonly version: string;
+  /** Buckets of the connection table, as `(size=N)` shows it. */
+  readonly connectionTableSize: number;
+}
+
+export interface Page<T> {
+  readonly items: readonly T[];
+  /** Hand this back as `cursor` for the next page; `null`: that was all. */
+  readonly next: string | null;
+}
+
+export interface Commands {
+  info: { input: Record<never, never>; answer: TableInfo };
+  addService: { input: { readonly service: ServiceSpec }; answer: null };
+  editService: { input: { readonly service: ServiceSpec }; answer: null };
+  deleteService: { input: { readonly key: ServiceKey }; answer: null };
+  /** Deletes every service. */
+  flush: { input: Record<never, never>; answer: null };
+  addDestination: { input: { readonly service: ServiceKey; readonly destination: DestinationSpec }; answer: null };
+  editDestination: { input: { readonly service: ServiceKey; readonly destination: DestinationSpec }; answer: null };
+  deleteDestination: { input: { readonly service: ServiceKey; readonly destination: DestinationKey }; answer: null };
+  /** ESRCH when there is none. */
+  getService: { input: { readonly key: ServiceKey }; answer: ServiceStatus };
+  /** Services in table order (arbitrary, newest first within a bucket), their destinations newest first. */
+  listServices: { input: { readonly cursor?: string; readonly limit?: number }; answer: Page<ServiceStatus> };
+  listConnections: { input: { readonly cursor?: string; readonly limit?: number }; answer: Page<ConnectionStatus> };
+  /** Zeroes the counters of one service with its destinations, or of everything. */
+  zero: { input: { readonly key?: ServiceKey }; answer: null };
+  getTotals: { input: Record<never, never>; answer: { readonly statistics: Statistics; readonly rates: Rates } };
+  getTimeouts: { input: Record<never, never>; answer: Timeouts };
+  /** 0 leaves a value alone. */
+  setTimeouts: { input: { readonly timeouts: Timeouts }; answer: null };
+  listSyncDaemons: { input: Record<never, never>; answer: { readonly daemons: readonly SyncDaemonSpec[] } };
+  startSyncDaemon: { input: { readonly daemon: SyncDaemonSpec }; answer: null };
+  stopSyncDaemon: { input: { readonly role: SyncRole }; answer: null };
+  /** Drops by reason, table fill, neighbour and link state: for status, metrics and tests. */
+  getCounters: { input: Record<never, never>; answer: EngineCounters };
+}
+
+export interface EngineCounters {
+  /** Frames by what became of them. */
+  readonly verdicts: Readonly<Record<string, number>>;
+  /** Frames dropped, by reason. */
+  readonly drops: Readonly<Record<string, number>>;
+  /** Frames given on to the host's stack, by reason. */
+  readonly passes: Readonly<Record<string, number>>;
+  readonly connections: number;
+  readonly connectionsMax: number;
+}
+
+export type CommandName = keyof Commands;
+export type Command<N extends CommandName = CommandName> = {
+  [K in N]: { readonly name: K } & Commands[K]['input'];
+}[N];
+export type Answer<N extends CommandName> = Commands[N]['answer'];
+
+/** Every command name, and whether it changes the table. The API, its description and completions read it. */
+export const COMMANDS: Readonly<Record<CommandName, { readonly changes: boolean; readonly summary: string }>> = {
+  info: { changes: false, summary: 'Version and size of the table' },
+  addService: { changes: true, summary: 'Add a virtual service' },
+  editService: { changes: true, summary: 'Replace the settings of a virtual service' },
+  deleteService: { changes: true, summary: 'Delete a virtual service with its destinations' },
+  flush: { changes: true, summary: 'Delete every virtual service' },
+  addDestination: { changes: true, summary: 'Add a destination to a service' },
+  editDestination: { changes: true, summary: 'Replace the settings of a destination' },
+  deleteDestination: { changes: true, summary: 'Delete a destination' },
+  getService: { changes: false, summary: 'One service with its destinations' },
+  listServices: { changes: false, summary: 'Services with their destinations, in pages' },
+  listConnections: { changes: false, summary: 'Connections, in pages' },
+  zero: { changes: true, summary: 'Zero the counters of one service or of all' },
+  getTotals: { changes: false, summary: 'Counters and rates of the whole table' },
+  getTimeouts: { changes: false, summary: 'The three timeouts of ipvsadm --set' },
+  setTimeouts: { changes: true, summary: 'Set the three timeouts' },
+  listSyncDaemons: { changes: false, summary: 'Running synchronisation daemons' },
+  startSyncDaemon: { changes: true, summary: 'Start a synchronisation daemon' },
+  stopSyncDaemon: { changes: true, summary: 'Stop a synchronisation daemon' },
+  getCounters: { changes: false, summary: 'Drops, passes and table fill of the data plane' },
+};

@@ -1,0 +1,27 @@
+/** Every upper bound in the house. Reaching one is a counted drop or an IpvsError, never growth. */
+
+/** Rows of the connection table unless told otherwise. Memory is taken as rows are used. */
+export const CONNECTIONS_MAX_DEFAULT = 1 << 20;
+export const CONNECTIONS_MAX_LIMIT = 1 << 24;
+/** What `IP Virtual Server ... (size=N)` shows: the kernel's default number of buckets. */
+export const CONNECTION_TABLE_SIZE = 4096;
+
+export const SERVICES_MAX = 65_536;
+export const DESTINATIONS_MAX = 1 << 20;
+/** Unresolved next hops, and frames parked for one of them. */
+export const NEIGHBORS_MAX = 16_384;
+export const PARKED_FRAMES_PER_NEIGHBOR = 16;
+export const PARKED_FRAMES_MAX = 1_024;
+
+/** Frames per turn. */
+export const BATCH_FRAMES = 64;
+/** Largest frame a back end hands over: a 64 KiB super-frame with its headers. */
+export const FRAME_BYTES_MAX = 65_536 + 128;
+
+export const WEIGHT_MAX = 2_147_483_647;
+export const PERSISTENCE_TIMEOUT_SECONDS_MAX = 2_678_400;
+/** Services in one page of `listServices`, rows in one page of `listConnections`. */
+export const SERVICE_PAGE_MAX = 256;
+export const CONNECTION_PAGE_MAX = 4_096;
+/** Body of one API request. */
+export const API_BODY_BYTES_MAX = 16 * 1024 * 1024;

@@ -1,0 +1,59 @@
+/** Where frames come from and go to. One interface for a kernel socket, libpcap, memory and capture files. */
+import type { PacketBatch } from '../wire/packet-batch.ts';
+
+export interface Link {
+  /** Interface index: what `PacketBatch.ingress` and `.egress` hold. */
+  readonly index: number;
+  readonly name: string;
+  /** Six bytes. */
+  readonly mac: Uint8Array;
+  readonly mtu: number;
+  readonly loopback: boolean;
+}
+
+export interface PacketIo {
+  readonly links: readonly Link[];
+  /** Starts to serve a link. Throws a PacketIoError when it cannot be opened. */
+  attach(link: Link): void;
+  /** Stops to serve it; unknown indexes are ignored. */
+  detach(linkIndex: number): void;
+  /** A batch whose arena suits this back end. Only this back end may fill and empty it. */
+  createBatch(frames: number): PacketBatch;
+  /** Fills the batch from its first slot, never blocks, ends the previous fill. Returns the frames. */
+  receive(batch: PacketBatch): number;
+  /**
+   * Sends the frames of the batch whose `egress` is an attached link, in order. Works for any batch, also one
+   * that another back end or the engine made (then without super-frames). Returns frames handed to the link;
+   * the others are counted in `counters`.
+   */
+  transmit(batch: PacketBatch): number;
+  /** Blocks until frames may have come or the time is over; back ends that only poll may return at once. */
+  wait(timeoutMs: number): void;
+  /** Wakes `wait` from another thread; absent where `wait` never blocks. */
+  readonly counters: PacketIoCounters;
+  close(): void;
+}
+
+export interface PacketIoCounters {
+  received: number;
+  transmitted: number;
+  /** Frames the kernel threw away before we read them, as far as the back end can know. */
+  receiveDrops: number;
+  /** Frames the link refused: by errno name or a word of ours. */
+  transmitErrors: Record<string, number>;
+}
+
+export class PacketIoError extends Error {
+  override readonly name = 'PacketIoError';
+}
+
+/** How a back end presents itself to `uipvs io` and the daemon. */
+export interface PacketIoKind {
+  readonly name: string;
+  readonly summary: string;
+  /** Where it must run: in a worker thread, or on a process's main thread. */
+  readonly thread: 'any' | 'main';
+  /** `null`: works here; otherwise the reason why not, as one sentence with the way out. */
+  unavailable(): Promise<string | null>;
+  open(): Promise<PacketIo>;
+}
