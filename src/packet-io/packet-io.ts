@@ -29,7 +29,11 @@ export interface PacketIo {
   transmit(batch: PacketBatch): number;
   /** Blocks until frames may have come or the time is over; back ends that only poll may return at once. */
   wait(timeoutMs: number): void;
-  /** Wakes `wait` from another thread; absent where `wait` never blocks. */
+  /**
+   * Event-driven back ends (`thread: 'main'`) call `onReadable` from the event loop when `receive` has frames;
+   * their `wait` does not block. Absent in the others.
+   */
+  listen?(onReadable: () => void): void;
   readonly counters: PacketIoCounters;
   close(): void;
 }
