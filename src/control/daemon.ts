@@ -23,8 +23,8 @@ export interface DaemonOptions {
   readonly logger: Logger;
   /** Absent: `listenPath()`. */
   readonly socket?: string;
-  /** Shown by `GET /v1/status`; `links` follows the data plane's own events. */
-  readonly settings?: Readonly<Record<string, unknown>>;
+  /** Shown by `GET /v1/status`. Asked once the data plane is open; `links` follows its events from there on. */
+  readonly settings?: () => Readonly<Record<string, unknown>>;
   /** Called once, when clients are served. Not called when a signal came first. */
   readonly onReady?: (daemon: Daemon) => void;
   /** false: signals are the caller's business. */
@@ -105,7 +105,7 @@ class RunningDaemon implements Daemon {
   constructor(dataPlane: DataPlane, socket: string, lock: Lock, signals: SignalWatch, options: DaemonOptions) {
     this.dataPlane = dataPlane;
     this.socket = socket;
-    this.settings = options.settings ?? {};
+    this.settings = options.settings?.() ?? {};
     this.#lock = lock;
     this.#signals = signals;
     this.#logger = options.logger;

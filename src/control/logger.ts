@@ -1,8 +1,6 @@
 /** Logs of the daemons: JSON lines on standard error, through pino. Client programs never load this file. */
 import { pino } from 'pino';
-
-export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
+import type { LogLevel } from './log-level.ts';
 
 /** A sentence, and the facts beside it for programs. */
 export type LogLine = (message: string, facts?: Readonly<Record<string, unknown>>) => void;

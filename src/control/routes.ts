@@ -36,6 +36,8 @@ export interface Route extends RouteDescription {
 }
 
 const JSON_TYPE = 'application/json';
+/** Commands of one list handed over before the first of them is answered: a data plane can share work among them. */
+const UNDER_WAY_MAX = 256;
 /** Rows are gathered until there is this much to send. */
 const CHUNK_CHARACTERS = 32_768;
 
@@ -117,14 +119,21 @@ async function carryOut(exchange: Exchange): Promise<void> {
   }
   response.writeHead(200, { 'content-type': `${JSON_TYPE}; charset=utf-8`, 'cache-control': 'no-store' });
   let separator = '[';
-  for (const value of body) {
-    // Who sent the list and went away still gets all of it carried out, as if it had waited.
-    await writeSome(response, `${separator}${JSON.stringify(await result(exchange, value))}`);
+  // Who sent the list and went away still gets all of it carried out, as if it had waited.
+  const answer = async (pending: Promise<ResultBody>): Promise<void> => {
+    await writeSome(response, `${separator}${JSON.stringify(await pending)}`);
     separator = ',\n';
+  };
+  const underWay: Promise<ResultBody>[] = [];
+  for (const value of body) {
+    underWay.push(result(exchange, value));
+    if (underWay.length >= UNDER_WAY_MAX) await answer(underWay.shift()!);
   }
+  for (const pending of underWay) await answer(pending);
   response.end(body.length === 0 ? '[]\n' : ']\n');
 }
 
+/** Never rejects: a refusal is a result. */
 async function result(exchange: Exchange, value: unknown): Promise<ResultBody> {
   try {
     const command: Command = parseCommand(value);

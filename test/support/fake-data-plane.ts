@@ -77,6 +77,10 @@ export class FakeDataPlane implements DataPlane {
   readonly #services = new Map<string, Entry>();
   readonly #listeners = new Set<(event: DataPlaneEvent) => void>();
 
+  get services(): number {
+    return this.#services.size;
+  }
+
   async execute<N extends CommandName>(command: Command<N>): Promise<Answer<N>> {
     this.commands.push(command as Command);
     await this.before(command as Command);
