@@ -1,8 +1,8 @@
 /**
- * A data plane behind the API socket. Every call of `ipvsadm` loads this file, so it needs `node:http` alone,
- * keeps one connection for all commands (which also keeps them in order), and brings the rest in when asked.
+ * A data plane behind the API socket. Every call of `ipvsadm` loads this file, so it needs `node:net` and
+ * `node:fs` alone, keeps one connection for all commands (which also keeps them in order), and brings in the rest
+ * when it is asked for.
  */
-import { Agent, request } from 'node:http';
 import type { Answer, Command, CommandName } from '../model/commands.ts';
 import type { Capabilities, DataPlane } from '../model/data-plane.ts';
 import { IpvsError } from '../model/errors.ts';
@@ -16,6 +16,7 @@ import {
   errorFromBody,
   STATUS_PATH,
 } from './api.ts';
+import { type HttpAnswer, HttpConnection } from './http-connection.ts';
 import { socketPath } from './socket-path.ts';
 
 /** What became of one command of a list. */
@@ -28,39 +29,35 @@ export type CommandResult<N extends CommandName = CommandName> =
  * answers, EPERM when its socket is not ours to open, EINVAL for an impossible path.
  */
 export async function connectDataPlane(path: string = socketPath()): Promise<RemoteDataPlane> {
-  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-  const call: Call = (method, route, body) => send(agent, path, method, route, body);
+  const connection = new HttpConnection(path);
   try {
-    return new RemoteDataPlane(path, call, (await call('GET', CAPABILITIES_PATH)) as Capabilities, agent);
+    return new RemoteDataPlane(
+      path,
+      connection,
+      (await ask(connection, path, 'GET', CAPABILITIES_PATH)) as Capabilities,
+    );
   } catch (error) {
-    agent.destroy();
+    connection.close();
     throw error;
   }
 }
-
-/** A daemon that says nothing for so long is stuck. */
-const SILENCE_MS_MAX = 30_000;
-
-type Call = (method: 'GET' | 'POST', route: string, body?: unknown) => Promise<unknown>;
 
 export class RemoteDataPlane implements DataPlane {
   readonly capabilities: Capabilities;
   /** The API socket. */
   readonly path: string;
-  readonly #call: Call;
-  readonly #agent: Agent;
+  readonly #connection: HttpConnection;
   readonly #watches = new Set<() => void>();
   #closed = false;
 
-  constructor(path: string, call: Call, capabilities: Capabilities, agent: Agent) {
+  constructor(path: string, connection: HttpConnection, capabilities: Capabilities) {
     this.path = path;
     this.capabilities = capabilities;
-    this.#call = call;
-    this.#agent = agent;
+    this.#connection = connection;
   }
 
   async execute<N extends CommandName>(command: Command<N>): Promise<Answer<N>> {
-    const { answer } = (await this.#send(command)) as { answer: Answer<N> };
+    const { answer } = (await this.#ask('POST', COMMANDS_PATH, command)) as { answer: Answer<N> };
     return answer;
   }
 
@@ -68,7 +65,7 @@ export class RemoteDataPlane implements DataPlane {
   async executeAll(commands: readonly Command[]): Promise<CommandResult[]> {
     const results: CommandResult[] = [];
     for (let from = 0; from < commands.length; from += API_COMMANDS_MAX) {
-      const bodies = (await this.#send(commands.slice(from, from + API_COMMANDS_MAX))) as (
+      const bodies = (await this.#ask('POST', COMMANDS_PATH, commands.slice(from, from + API_COMMANDS_MAX))) as (
         | { answer: Answer<CommandName> }
         | { error: ErrorBody }
       )[];
@@ -78,7 +75,7 @@ export class RemoteDataPlane implements DataPlane {
   }
 
   async status(): Promise<DaemonStatus> {
-    return (await this.#call('GET', STATUS_PATH)) as DaemonStatus;
+    return (await this.#ask('GET', STATUS_PATH)) as DaemonStatus;
   }
 
   /** Over a connection of its own. While the daemon is away a notice says so, and the watch goes on when it is back. */
@@ -100,46 +97,29 @@ export class RemoteDataPlane implements DataPlane {
   async close(): Promise<void> {
     this.#closed = true;
     for (const stop of this.#watches) stop();
-    this.#agent.destroy();
+    this.#connection.close();
   }
 
-  #send(body: unknown): Promise<unknown> {
+  #ask(method: 'GET' | 'POST', route: string, body?: unknown): Promise<unknown> {
     if (this.#closed) return Promise.reject(new IpvsError('ENOPROTOOPT', 'this connection to the daemon is closed'));
-    return this.#call('POST', COMMANDS_PATH, body);
+    return ask(this.#connection, this.path, method, route, body);
   }
 }
 
-function send(agent: Agent, path: string, method: 'GET' | 'POST', route: string, body?: unknown): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    const text = body === undefined ? '' : JSON.stringify(body);
-    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) };
-    const outgoing = request(
-      {
-        agent,
-        socketPath: path,
-        host: 'uipvs',
-        method,
-        path: route,
-        headers: body === undefined ? {} : headers,
-        timeout: SILENCE_MS_MAX,
-      },
-      (incoming) => {
-        const chunks: Buffer[] = [];
-        incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
-        incoming.on('error', (error) => reject(connectionError(error, path)));
-        incoming.on('end', () => {
-          try {
-            resolve(readAnswer(Buffer.concat(chunks).toString('utf8'), incoming.statusCode ?? 0, path));
-          } catch (error) {
-            reject(error);
-          }
-        });
-      },
-    );
-    outgoing.on('error', (error) => reject(connectionError(error, path)));
-    outgoing.on('timeout', () => outgoing.destroy(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })));
-    outgoing.end(text);
-  });
+async function ask(
+  connection: HttpConnection,
+  path: string,
+  method: 'GET' | 'POST',
+  route: string,
+  body?: unknown,
+): Promise<unknown> {
+  let answer: HttpAnswer;
+  try {
+    answer = await connection.call(method, route, body === undefined ? '' : JSON.stringify(body));
+  } catch (error) {
+    throw connectionError(error as NodeJS.ErrnoException, path);
+  }
+  return readAnswer(answer.text, answer.status, path);
 }
 
 function readAnswer(text: string, status: number, path: string): unknown {
@@ -167,6 +147,8 @@ export function connectionError(cause: NodeJS.ErrnoException, path: string): Ipv
     case 'EACCES':
     case 'EPERM':
       return new IpvsError('EPERM', `you may not open ${path}; the daemon's user may, mostly root`, { cause });
+    case 'EPROTO':
+      return new IpvsError('EIO', `what answers on ${path} is no uipvsd (${cause.message})`, { cause });
     case 'ETIMEDOUT':
       return new IpvsError('EIO', `the daemon on ${path} does not answer`, { cause });
     default:
