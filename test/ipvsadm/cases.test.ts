@@ -1,7 +1,7 @@
 /** Invocations of the real ipvsadm 1.31: what it printed, its exit status, and the table afterwards. */
 import { describe, expect, test } from 'vitest';
 import { type ErrorCode, IpvsError } from '../../src/model/errors.ts';
-import { readCompressedExample, type Run, run } from './run.ts';
+import { type Run, readCompressedExample, run } from './run.ts';
 import { TestTable } from './table.ts';
 
 interface Case {
@@ -59,7 +59,8 @@ for (const group of new Set(cases.map((one) => one.group))) {
         const asked = table.asked.length;
         expectRun(await run(table, one.args, { stdin: one.stdin ?? '' }), one);
         // When the words alone decide, a mistake must not have reached the table.
-        if (one.basis === 'client' && one.exit !== 0) expect(table.asked.slice(asked).map((c) => c.name)).toEqual(['info']);
+        if (one.basis === 'client' && one.exit !== 0)
+          expect(table.asked.slice(asked).map((c) => c.name)).toEqual(['info']);
         expect(await savedLines(table)).toEqual(one.after);
       });
     }
@@ -142,7 +143,16 @@ describe('recorded invocations: answers of a table in trouble', () => {
   });
 
   test('every case of trouble is played', () => {
-    const played = [...Object.keys(refused), 'errno-10', 'errno-14', 'errno-15', 'errno-16', 'errno-17', 'errno-18', 'errno-19'];
+    const played = [
+      ...Object.keys(refused),
+      'errno-10',
+      'errno-14',
+      'errno-15',
+      'errno-16',
+      'errno-17',
+      'errno-18',
+      'errno-19',
+    ];
     expect(played.sort()).toEqual(cases.filter((one) => one.group === 'errno').map((one) => one.id));
   });
 });

@@ -1,8 +1,7 @@
 /** One table, and the listings that the real ipvsadm 1.31 printed of it. */
 import { describe, expect, test } from 'vitest';
-import type { ConnectionStatus, Endpoint } from '../../src/model/connection-status.ts';
-import { formatServiceKey } from '../../src/model/service.ts';
-import { formatEndpoint } from '../../src/model/service.ts';
+import { formatEndpoint, formatServiceKey } from '../../src/model/service.ts';
+import { readConnections, toRates, toStatistics } from './recorded-state.ts';
 import { readExample, run } from './run.ts';
 import { TestTable } from './table.ts';
 
@@ -14,58 +13,20 @@ const counters = JSON.parse(readExample('golden/counters.json')) as {
 };
 
 function statusOf(values: Counters) {
+  const pick = (...names: string[]) => names.map((name) => values[name] ?? 0);
   return {
-    statistics: {
-      connections: values['conns'] ?? 0,
-      inPackets: values['inpkts'] ?? 0,
-      outPackets: values['outpkts'] ?? 0,
-      inBytes: values['inbytes'] ?? 0,
-      outBytes: values['outbytes'] ?? 0,
-    },
-    rates: {
-      connectionsPerSecond: values['cps'] ?? 0,
-      inPacketsPerSecond: values['inpps'] ?? 0,
-      outPacketsPerSecond: values['outpps'] ?? 0,
-      inBytesPerSecond: values['inbps'] ?? 0,
-      outBytesPerSecond: values['outbps'] ?? 0,
-    },
+    statistics: toStatistics(pick('conns', 'inpkts', 'outpkts', 'inbytes', 'outbytes')),
+    rates: toRates(pick('cps', 'inpps', 'outpps', 'inbps', 'outbps')),
   };
-}
-
-/** `C0A80178`, or eight groups of IPv6. */
-function readAddress(hex: string): string {
-  if (!hex.includes(':')) return [0, 2, 4, 6].map((at) => Number.parseInt(hex.slice(at, at + 2), 16)).join('.');
-  return new URL(`http://[${hex}]/`).hostname.slice(1, -1);
-}
-
-function readConnections(text: string): ConnectionStatus[] {
-  const rows = text.split('\n').slice(1);
-  return rows
-    .filter((row) => row !== '')
-    .map((row) => {
-      const [protocol = '', fromIp = '', fromPort, toIp = '', toPort, destIp = '', destPort, state = '', expires, name, data] =
-        row.split(/ +/);
-      const endpoint = (ip: string, port: string | undefined): Endpoint => ({
-        address: readAddress(ip),
-        port: Number.parseInt(port ?? '', 16),
-      });
-      return {
-        protocol,
-        client: endpoint(fromIp, fromPort),
-        virtual: endpoint(toIp, toPort),
-        destination: endpoint(destIp, destPort),
-        state,
-        expiresSeconds: Number(expires),
-        template: fromPort === '0000',
-        origin: 'LOCAL' as const,
-        ...(name === undefined ? {} : { engine: { name, data: data ?? '' } }),
-      };
-    });
 }
 
 async function createTable(): Promise<TestTable> {
   const table = new TestTable();
-  expect(await run(table, ['-R'], { stdin: readExample('golden/table.rules') })).toEqual({ exit: 0, stdout: '', stderr: '' });
+  expect(await run(table, ['-R'], { stdin: readExample('golden/table.rules') })).toEqual({
+    exit: 0,
+    stdout: '',
+    stderr: '',
+  });
   let counted = 0;
   for (const service of table.services) {
     const key = formatServiceKey(service.spec.key);

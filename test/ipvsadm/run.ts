@@ -1,8 +1,8 @@
 /** Runs `ipvsadm` against a table in memory and keeps what it printed. */
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
-import { runIpvsadm } from '../../src/ipvsadm/ipvsadm.ts';
 import type { IpvsadmIo, IpvsadmTable, NameService } from '../../src/ipvsadm/io.ts';
+import { runIpvsadm } from '../../src/ipvsadm/ipvsadm.ts';
 import { parseServicesFile } from '../../src/ipvsadm/services-file.ts';
 import type { IpvsError } from '../../src/model/errors.ts';
 

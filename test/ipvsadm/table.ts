@@ -2,11 +2,13 @@
  * A data plane without traffic: services, destinations, timeouts and sync daemons with the kernel's rules of refusal.
  * Counters are what a test puts there.
  */
-import { PLAIN_TUNNEL } from '../../src/model/forwarding.ts';
+
+import type { CommandOutcome, IpvsadmTable } from '../../src/ipvsadm/io.ts';
 import type { Answer, Command, CommandName, SyncDaemonSpec } from '../../src/model/commands.ts';
 import type { ConnectionStatus } from '../../src/model/connection-status.ts';
 import type { DestinationKey, DestinationSpec, DestinationStatus } from '../../src/model/destination.ts';
 import { type ErrorCode, IpvsError } from '../../src/model/errors.ts';
+import { PLAIN_TUNNEL } from '../../src/model/forwarding.ts';
 import {
   familyOfAddress,
   familyOfService,
@@ -18,7 +20,6 @@ import {
 } from '../../src/model/service.ts';
 import { DEFAULT_TIMEOUTS, type Timeouts } from '../../src/model/settings.ts';
 import type { Rates, Statistics } from '../../src/model/statistics.ts';
-import type { CommandOutcome, IpvsadmTable } from '../../src/ipvsadm/io.ts';
 
 export const NO_STATISTICS: Statistics = { connections: 0, inPackets: 0, outPackets: 0, inBytes: 0, outBytes: 0 };
 export const NO_RATES: Rates = {
@@ -64,10 +65,10 @@ export class TestTable implements IpvsadmTable {
   }
 
   async execute<N extends CommandName>(command: Command<N>): Promise<Answer<N>> {
-    this.asked.push(command);
+    this.asked.push(command as Command);
     const refusal = this.refusals.get(command.name);
     if (refusal !== undefined) throw new IpvsError(refusal, '');
-    return structuredClone(this.#carryOut(command)) as Answer<N>;
+    return structuredClone(this.#carryOut(command as Command)) as Answer<N>;
   }
 
   async executeAll(commands: readonly Command[]): Promise<CommandOutcome[]> {
@@ -177,7 +178,8 @@ export class TestTable implements IpvsadmTable {
     checkService(spec);
     const service: TestService = { spec, statistics: NO_STATISTICS, rates: NO_RATES, destinations: [] };
     const firstMarkAt = this.services.findIndex((other) => isMarkKey(other.spec.key));
-    if (!isMarkKey(spec.key) || firstMarkAt < 0) this.services.splice(isMarkKey(spec.key) ? this.services.length : 0, 0, service);
+    if (!isMarkKey(spec.key) || firstMarkAt < 0)
+      this.services.splice(isMarkKey(spec.key) ? this.services.length : 0, 0, service);
     else this.services.splice(firstMarkAt, 0, service);
     return null;
   }
