@@ -29,7 +29,9 @@ export interface IpvsadmTable extends Pick<DataPlane, 'execute' | 'close'> {
   executeAll?(commands: readonly Command[]): Promise<readonly CommandOutcome[]>;
 }
 
-export type CommandOutcome = { readonly answer: Answer<CommandName> } | { readonly error: IpvsError };
+export type CommandOutcome =
+  | { readonly answer: Answer<CommandName>; readonly error?: never }
+  | { readonly error: IpvsError; readonly answer?: never };
 
 /** Names of hosts and ports, both ways. */
 export interface NameService {

@@ -61,17 +61,17 @@ function codeText(error: IpvsError): string {
   return BY_CODE[error.code] ?? `Unknown error (${error.code})`;
 }
 
-/** What goes to standard error when there is no table to ask. The third line is ours. */
+/** What goes to standard error when there is no table to ask. A third line is ours: why, and what to do about it. */
 export function noTableText(error: IpvsError): string {
   const lines = [
     `Can't initialize ipvs: ${codeText(error)}`,
     'Are you sure that IP Virtual Server is built in the kernel or as module?',
   ];
-  if (error.code === 'ENOPROTOOPT') {
-    lines.push('uipvs: no uipvsd answers in this network namespace; start it with `uipvsd` as root.');
-  }
+  if (error.code !== 'EPERM') lines.push(`uipvs: ${error.message.replace(/\s+/g, ' ') || NOBODY_ANSWERS}`);
   return `${lines.join('\n')}\n`;
 }
+
+const NOBODY_ANSWERS = 'no uipvsd answers in this network namespace; start one with `uipvsd`';
 
 /** Warns of a table older than 1.1.4; `''` when it is new enough. */
 export function versionWarning(version: string): string {

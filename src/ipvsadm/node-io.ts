@@ -2,6 +2,9 @@
 import type { IpvsadmIo, IpvsadmTable } from './io.ts';
 import { createSystemNames } from './names.ts';
 
+/** 128 and the number of SIGPIPE, as a shell shows it. */
+const BROKEN_PIPE_STATUS = 141;
+
 /** `connect` must reject with an IpvsError: ENOPROTOOPT when no data plane answers, EPERM when we may not ask it. */
 export function nodeIpvsadmIo(connect: () => Promise<IpvsadmTable>): IpvsadmIo {
   return {
@@ -22,14 +25,15 @@ export function programName(path: string): string {
 
 /**
  * Ends when the text is out of our hands. A reader that goes away (`ipvsadm -Lnc | head`) ends the program as the
- * signal SIGPIPE would.
+ * signal SIGPIPE would; a full disk ends it with a word about that.
  */
 function write(stream: NodeJS.WriteStream, text: string): Promise<void> {
-  return new Promise((resolve, reject) => {
+  return new Promise((resolve) => {
     stream.write(text, (error) => {
       if (!error) return resolve();
-      if ((error as NodeJS.ErrnoException).code === 'EPIPE') process.exit(128 + 13);
-      reject(error);
+      if ((error as NodeJS.ErrnoException).code === 'EPIPE') process.exit(BROKEN_PIPE_STATUS);
+      if (stream !== process.stderr) process.stderr.write(`cannot write the output: ${error.message}\n`);
+      process.exit(1);
     });
   });
 }

@@ -88,7 +88,7 @@ async function carryOut(waiting: readonly Waiting[], table: IpvsadmTable, io: Ip
       continue;
     }
     const outcome = outcomes.next().value;
-    if (outcome === undefined || !('error' in outcome)) continue;
+    if (outcome?.error === undefined) continue;
     status = 255;
     await io.stderr(refusalText(entry.word, outcome.error));
   }

@@ -109,11 +109,11 @@ describe('recorded invocations: answers of a table in trouble', () => {
   for (const id of ['errno-16', 'errno-18']) {
     const one = byId.get(id)!;
     test(`${id}: ipvsadm ${one.args.join(' ')} without a data plane says so, and how to get one`, async () => {
-      const unreachable = new IpvsError('ENOPROTOOPT', 'nobody there');
+      const unreachable = new IpvsError('ENOPROTOOPT', 'no uipvsd answers here; start one');
       const actual = await run(new TestTable(), one.args, { unreachable });
       const lines = actual.stderr.split('\n');
       expect(`${lines.slice(0, 2).join('\n')}\n`).toBe(one.stderr);
-      expect(lines[2]).toMatch(/^uipvs: .*uipvsd/);
+      expect(lines[2]).toBe('uipvs: no uipvsd answers here; start one');
       expect(lines.slice(3)).toEqual(['']);
       expect(actual).toMatchObject({ stdout: '', exit: one.exit });
     });
