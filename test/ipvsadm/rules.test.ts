@@ -1,6 +1,7 @@
 /** Saved tables, good and bad, as `ipvsadm -R` and the script ipvsadm-restore took them. */
 import { describe, expect, test } from 'vitest';
-import { readExample, run } from './run.ts';
+import { runIpvsadmRestore, runIpvsadmSave } from '../../src/ipvsadm/scripts.ts';
+import { type Run, readExample, run, runProgram } from './run.ts';
 import { TestTable } from './table.ts';
 
 interface Outcome {
@@ -19,9 +20,9 @@ async function createTable(): Promise<TestTable> {
   return table;
 }
 
-async function expectOutcome(table: TestTable, text: string, outcome: Outcome): Promise<void> {
+async function expectOutcome(table: TestTable, actual: Run, outcome: Outcome): Promise<void> {
   const { exit, stdout, stderr, after } = outcome;
-  expect(await run(table, ['-R'], { stdin: text })).toEqual({ exit, stdout, stderr });
+  expect(actual).toEqual({ exit, stdout, stderr });
   expect((await run(table, ['-S', '-n'])).stdout).toBe(after.map((line) => `${line}\n`).join(''));
 }
 
@@ -29,25 +30,39 @@ describe('saved tables', () => {
   for (const entry of index.files) {
     const text = readExample(`rules/${entry.file}`);
     test(`${entry.file}: ${entry.about}`, async () => {
-      await expectOutcome(await createTable(), text, entry['ipvsadm -R']);
+      const table = await createTable();
+      await expectOutcome(table, await run(table, ['-R'], { stdin: text }), entry['ipvsadm -R']);
     });
     test(`${entry.file} through ipvsadm-restore`, async () => {
-      // The script clears the table and leaves out comment lines.
       const table = await createTable();
-      expect((await run(table, ['-C'])).exit).toBe(0);
-      const lines = text.split('\n').filter((line) => !line.startsWith('#'));
-      await expectOutcome(table, lines.join('\n'), entry['ipvsadm-restore']);
+      await expectOutcome(table, await runProgram(table, runIpvsadmRestore, { stdin: text }), entry['ipvsadm-restore']);
     });
     test(`${entry.file} a character at a time, one command at a time`, async () => {
-      const { exit, stdout, stderr, after } = entry['ipvsadm -R'];
       const table = await createTable();
-      const slow = {
-        execute: table.execute.bind(table),
-        close: table.close.bind(table),
-      };
-      expect(await run(slow, ['-R'], { pieces: [...text] })).toEqual({ exit, stdout, stderr });
+      const slow = { execute: table.execute.bind(table), close: table.close.bind(table) };
+      await expectOutcome(table, await run(slow, ['-R'], { pieces: [...text] }), entry['ipvsadm -R']);
       expect(table.batches).toBe(0);
-      expect((await run(table, ['-S', '-n'])).stdout).toBe(after.map((line) => `${line}\n`).join(''));
     });
   }
+});
+
+describe('the small programs', () => {
+  test('ipvsadm-save prints numbers with -n, and passes over words without a dash', async () => {
+    const table = new TestTable();
+    await run(table, ['-A', '-t', '10.0.0.100:80']);
+    const save = (...words: string[]) => runProgram(table, (io) => runIpvsadmSave(words, io));
+    expect(await save()).toEqual({ exit: 0, stdout: '-A -t www.example.com:http -s wlc\n', stderr: '' });
+    expect(await save('now', '-n')).toEqual({ exit: 0, stdout: '-A -t 10.0.0.100:80 -s wlc\n', stderr: '' });
+  });
+
+  test('ipvsadm-save knows no other option', async () => {
+    const { exit, stdout, stderr } = await runProgram(new TestTable(), (io) => runIpvsadmSave(['-x'], io));
+    expect({ exit, stdout, lines: stderr.trimEnd().split('\n').length }).toEqual({ exit: 1, stdout: '', lines: 2 });
+  });
+
+  test('ipvsadm-restore of nothing leaves nothing', async () => {
+    const table = await createTable();
+    expect(await runProgram(table, runIpvsadmRestore)).toEqual({ exit: 0, stdout: '', stderr: '' });
+    expect(table.services).toEqual([]);
+  });
 });

@@ -21,7 +21,16 @@ export interface RunOptions {
   readonly pieces?: readonly string[];
 }
 
-export async function run(table: IpvsadmTable, words: readonly string[], options: RunOptions = {}): Promise<Run> {
+export function run(table: IpvsadmTable, words: readonly string[], options: RunOptions = {}): Promise<Run> {
+  return runProgram(table, (io) => runIpvsadm(words, io), options);
+}
+
+/** The same for any program that talks through an IpvsadmIo. */
+export async function runProgram(
+  table: IpvsadmTable,
+  program: (io: IpvsadmIo) => Promise<number>,
+  options: RunOptions = {},
+): Promise<Run> {
   let stdout = '';
   let stderr = '';
   const io: IpvsadmIo = {
@@ -41,7 +50,7 @@ export async function run(table: IpvsadmTable, words: readonly string[], options
       return table;
     },
   };
-  const exit = await runIpvsadm(words, io);
+  const exit = await program(io);
   return { exit, stdout, stderr };
 }
 
