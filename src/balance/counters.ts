@@ -32,19 +32,19 @@ export class Counters {
   /** One packet from the client of `bytes` IP bytes. */
   countIn(bytes: number): void {
     const values = this.#values;
-    values[IN_PACKETS]! += 1;
-    values[IN_BYTES]! += bytes;
+    values[IN_PACKETS] += 1;
+    values[IN_BYTES] += bytes;
   }
 
   /** One packet to the client of `bytes` IP bytes. */
   countOut(bytes: number): void {
     const values = this.#values;
-    values[OUT_PACKETS]! += 1;
-    values[OUT_BYTES]! += bytes;
+    values[OUT_PACKETS] += 1;
+    values[OUT_BYTES] += bytes;
   }
 
   countConnection(): void {
-    this.#values[CONNECTIONS]! += 1;
+    this.#values[CONNECTIONS] += 1;
   }
 
   /**
