@@ -60,6 +60,7 @@ export class Engine {
       packet.load(batch, slot);
       batch.egress[slot] = NO_LINK;
       const verdict = processPacket(context, packet);
+      batch.verdict[slot] = verdict;
       context.verdictCounts[verdict]!++;
       if (verdict === DROP) context.dropCounts[packet.reason]!++;
       else if (verdict === PASS) {
