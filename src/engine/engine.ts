@@ -28,8 +28,6 @@ export class Engine {
   readonly #packet = new Packet();
   readonly #expire: (row: number) => void;
   #nextEstimateTick = ESTIMATE_TICKS;
-  /** Result of looking ahead, kept only so that it is used. */
-  #touched = 0;
 
   constructor(options: EngineOptions) {
     const context = new EngineContext(options);
@@ -59,7 +57,7 @@ export class Engine {
     const context = this.#context;
     context.setTime(nowMs);
     const packet = this.#packet;
-    if (context.connections.count >= WARM_CONNECTIONS_MIN) this.#touched = warm(context, batch);
+    if (context.connections.count >= WARM_CONNECTIONS_MIN) context.touched = warm(context, batch);
     for (let slot = 0; slot < batch.count; slot++) {
       packet.load(batch, slot);
       batch.egress[slot] = NO_LINK;
