@@ -29,7 +29,8 @@ export function start(name: string, load: () => Promise<Program>, options: Start
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (options.closedOutput === 'ignore') return;
     if (error.code === 'EPIPE') process.exit(CLOSED_OUTPUT_EXIT_CODE);
-    throw error;
+    process.stderr.write(`${name}: the output cannot be written: ${error.message}\n`);
+    process.exit(1);
   });
   process.stderr.on('error', () => {}); // There is nobody left to tell.
   load()

@@ -4,5 +4,8 @@ import { runIpvsadm } from '../ipvsadm/ipvsadm.ts';
 import { nodeIpvsadmIo } from '../ipvsadm/node-io.ts';
 
 export function main(words: readonly string[]): Promise<number> {
-  return runIpvsadm(words, nodeIpvsadmIo(connectDataPlane));
+  return runIpvsadm(
+    words,
+    nodeIpvsadmIo(() => connectDataPlane()),
+  );
 }

@@ -18,14 +18,25 @@ export async function main(words: readonly string[]): Promise<number> {
 }
 
 async function open(options: DaemonCommandLine, logger: Logger): Promise<OpenedDataPlane> {
-  const { startPacketDataPlane } = await import('../data-plane/packet/host.ts');
+  const [{ startPacketDataPlane }, { readNetwork }, { ENGINE_LINK_NAME }] = await Promise.all([
+    import('../data-plane/packet/host.ts'),
+    import('../data-plane/packet/network.ts'),
+    import('../data-plane/packet/host-link.ts'),
+  ]);
+  let open = false;
+  // Once it is open the daemon logs its events, which say the same.
+  const whileOpening = (line: (message: string) => void) => (message: string) => {
+    if (!open) line(message);
+  };
   const dataPlane = await startPacketDataPlane({
     io: options.io,
     connectionsMax: options.connectionsMax,
     sourceNat: options.sourceNat,
     guard: options.guard,
-    ...(options.links === null ? {} : { links: [...options.links] }),
+    ...(options.links === null ? {} : { links: options.links }),
+    log: { info: whileOpening(logger.info), warn: whileOpening(logger.warn), error: whileOpening(logger.error) },
   });
-  logger.debug('the data plane is open');
-  return { dataPlane, links: dataPlane.links };
+  open = true;
+  const { links } = await readNetwork(options.links);
+  return { dataPlane, links: links.map(({ name }) => name).filter((name) => name !== ENGINE_LINK_NAME) };
 }
