@@ -38,5 +38,11 @@ async function open(options: DaemonCommandLine, logger: Logger): Promise<OpenedD
   });
   open = true;
   const { links } = await readNetwork(options.links);
-  return { dataPlane, links: links.map(({ name }) => name).filter((name) => name !== ENGINE_LINK_NAME) };
+  return {
+    dataPlane,
+    links: links
+      .map(({ name }) => name)
+      .filter((name) => name !== ENGINE_LINK_NAME)
+      .sort(),
+  };
 }

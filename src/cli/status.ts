@@ -54,7 +54,7 @@ function formatReport(report: Report): string {
     ['socket', daemon.socket],
     ['data plane', report.capabilities.name],
     ...Object.entries(daemon.settings).map(([name, value]): [string, string] => [name, formatSetting(value)]),
-    ['services', `${report.services} with ${report.destinations} destinations`],
+    ['services', `${report.services}, destinations ${report.destinations}`],
     [
       'connections',
       counters === null ? 'not counted' : `${counters.connections} of ${counters.connectionsMax} at most`,

@@ -1,7 +1,7 @@
 import { execFile, execFileSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { nodeComplaint } from '../../src/bin/start.ts';
 import { uipvsVersion } from '../../src/control/version.ts';
@@ -41,8 +41,18 @@ function pipe(command: string): Promise<string> {
   });
 }
 
+function runAsNobody(name: string, ...words: string[]): Promise<{ code: number; stderr: string }> {
+  execFileSync('chmod', ['-R', 'a+rX', built]);
+  const command = ['--reuid', '65534', '--clear-groups', process.execPath, program(name), ...words];
+  return new Promise((resolve) => {
+    execFile('setpriv', command, { env: { ...process.env, ...environment } }, (error, _, stderr) => {
+      resolve({ code: Number(error?.code ?? 0), stderr });
+    });
+  });
+}
+
 describe('every program', () => {
-  const names = ['uipvs', 'uipvsd', 'uipvsadm', 'uldirectord'];
+  const names = ['uipvs', 'uipvsd', 'uipvsadm', 'uipvsadm-save', 'uipvsadm-restore', 'uldirectord'];
 
   test.each(names)('%s begins as a script of node', (name) => {
     expect(readFileSync(program(name), 'utf8').split('\n')[0]).toBe('#!/usr/bin/env node');
@@ -141,14 +151,17 @@ describe('uipvsd', () => {
   });
 
   test.runIf(process.getuid?.() === 0)('says what to type without privileges', async () => {
-    const words = ['--reuid', '65534', '--clear-groups', process.execPath, program('uipvsd'), '--link', 'eth0'];
-    const failure = await new Promise<{ code: number; stderr: string }>((resolve) => {
-      execFileSync('chmod', ['-R', 'a+rX', built]);
-      execFile('setpriv', words, (error, _, stderr) => resolve({ code: Number(error?.code ?? 0), stderr }));
-    });
-    expect(failure).toEqual({
+    expect(await runAsNobody('uipvsd', '--link', 'eth0')).toEqual({
       code: 1,
       stderr: 'uipvsd: needs root, or CAP_NET_ADMIN and CAP_NET_RAW; type `sudo uipvsd --link eth0`\n',
     });
+  });
+});
+
+test.runIf(process.getuid?.() === 0)('nobody but the owner of the socket is let in', async () => {
+  chmodSync(dirname(socket), 0o755);
+  expect(await runAsNobody('uipvs', 'status')).toEqual({
+    code: 1,
+    stderr: `uipvs: you may not open ${socket}; the daemon's user may, mostly root\n`,
   });
 });

@@ -177,7 +177,7 @@ describe('status', () => {
       expect.arrayContaining([
         'daemon          uipvsd 0.1.0, pid 77, running for 1 h 2 min',
         'links           eth0, lo',
-        'services        1 with 1 destinations',
+        'services        1, destinations 1',
         'connections     3 of 1024 at most',
         'frames          TRANSMIT 7, DROP 2',
         'dropped         no route 2',
