@@ -30,7 +30,10 @@ const PROTOCOLS: readonly ServiceProtocol[] = ['tcp', 'udp', 'sctp'];
 const PROTOCOL_NUMBERS: Readonly<Record<ServiceProtocol, number>> = { tcp: 6, udp: 17, sctp: 132 };
 /** Destination unreachable, source quench, time exceeded (RFC 792). */
 export const ICMP_ERROR_TYPES: readonly number[] = [3, 4, 11];
-const ICMP_ENTRIES: readonly GuardEntry[] = ICMP_ERROR_TYPES.map((type) => ({ set: 'icmp_errors', element: `${type}` }));
+const ICMP_ENTRIES: readonly GuardEntry[] = ICMP_ERROR_TYPES.map((type) => ({
+  set: 'icmp_errors',
+  element: `${type}`,
+}));
 
 /**
  * What a service needs held back (G1, G3). A service by firewall mark has no address of its own: only G3.
@@ -44,16 +47,14 @@ export function serviceEntries(key: ServiceKey): readonly GuardEntry[] {
 }
 
 /**
- * What a destination of that service needs held back (G2). Port 0 stands for the port the client asked for;
- * behind a firewall mark every protocol may come.
+ * What a destination of that service needs held back (G2). Port 0 stands for the port the client asked for, so it
+ * means any port; behind a firewall mark every protocol may come.
  */
 export function destinationEntries(service: ServiceKey, destination: DestinationSpec): readonly GuardEntry[] {
   if (destination.method !== 'masquerade') return [];
   const protocols = isMarkKey(service) ? PROTOCOLS : PROTOCOLS.filter((protocol) => protocol === service.protocol);
-  const servicePort = isMarkKey(service) ? 0 : service.port;
-  const port = destination.port === 0 ? servicePort : destination.port;
   return protocols
-    .map((protocol) => endpointEntry('servers', destination.address, protocol, port))
+    .map((protocol) => endpointEntry('servers', destination.address, protocol, destination.port))
     .filter((entry) => entry !== null);
 }
 
@@ -145,5 +146,7 @@ export function isHeldBack(
   const [low, high] = surroundings.localPortRange;
   const answersHost = surroundings.isHostAddress(destination) && destinationPort >= low && destinationPort <= high;
   if (answersHost) return false;
-  return held.has(`servers ${source} . ${protocol} . ${sourcePort}`) || held.has(`servers_any_port ${source} . ${protocol}`);
+  return (
+    held.has(`servers ${source} . ${protocol} . ${sourcePort}`) || held.has(`servers_any_port ${source} . ${protocol}`)
+  );
 }

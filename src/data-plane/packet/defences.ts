@@ -3,10 +3,10 @@
  * link it will remove. When the watchdog is killed, all three are set up anew.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { IpvsError } from '../../model/errors.ts';
 import { type Guard, NftGuard, NO_GUARD } from './guard.ts';
 import { guardUnavailable } from './guard-tools.ts';
 import { createHostLink, WITHOUT_HOST_LINK } from './host-link.ts';
-import { IpvsError } from '../../model/errors.ts';
 import { Watchdog } from './watchdog.ts';
 
 const REARM_DELAY_MS = 1_000;

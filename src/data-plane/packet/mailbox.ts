@@ -92,5 +92,7 @@ class ProcessMailbox implements Mailbox {
 
   close(): void {
     if (process.connected) process.disconnect();
+    // A back end's handles must not keep a process without a host.
+    setTimeout(() => process.exit(), 1_000).unref();
   }
 }

@@ -77,7 +77,10 @@ export class NetworkWatch {
 
   #startMonitor(candidate: number): void {
     const [tool, ...args] = MONITORS[candidate] ?? [];
-    if (tool === undefined) return this.#onUnmonitored();
+    if (tool === undefined) {
+      this.#onUnmonitored();
+      return;
+    }
     const beginMs = performance.now();
     // In a session of its own: Ctrl-C must not end it before us.
     const child = spawn(tool, args, { stdio: ['ignore', 'pipe', 'ignore'], detached: true, env: TOOL_ENVIRONMENT });

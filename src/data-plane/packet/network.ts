@@ -34,7 +34,11 @@ export interface IpRoute {
   readonly prefsrc?: string;
   readonly metric?: number;
   readonly flags?: readonly string[];
-  readonly nexthops?: readonly { readonly gateway?: string; readonly dev?: string; readonly flags?: readonly string[] }[];
+  readonly nexthops?: readonly {
+    readonly gateway?: string;
+    readonly dev?: string;
+    readonly flags?: readonly string[];
+  }[];
 }
 
 export interface IpNeighbor {
@@ -73,7 +77,10 @@ const DEFAULT_PORT_RANGE = '32768 60999';
 async function ipJson<T>(args: readonly string[]): Promise<T[]> {
   const result = await runTool('ip', ['-json', ...args]);
   if (result.missing) {
-    throw new IpvsError('ENOENT', 'ip (iproute2) is not installed: links and routes cannot be read; apt-get install iproute2');
+    throw new IpvsError(
+      'ENOENT',
+      'ip (iproute2) is not installed: links and routes cannot be read; apt-get install iproute2',
+    );
   }
   if (result.code !== 0) throw new IpvsError('EIO', `ip ${args.join(' ')}: ${result.complaint}`);
   // An empty list is printed as nothing at all by some versions, and holes in a list as empty objects.
@@ -94,7 +101,9 @@ export function snapshotOf(facts: NetworkFacts, allowed: readonly string[] | nul
     links,
     // The stack's routes to the engine are none for the engine.
     routes: routes.filter((route) => route.linkIndex !== hostSide),
-    neighbors: facts.neighbors.flatMap((neighbor) => toNeighbor(neighbor, indexes)).filter((n) => n.linkIndex !== hostSide),
+    neighbors: facts.neighbors
+      .flatMap((neighbor) => toNeighbor(neighbor, indexes))
+      .filter((n) => n.linkIndex !== hostSide),
     hostLink: hostLinkOf(facts.links),
     localPortRange: parsePortRange(facts.localPortRange),
   };

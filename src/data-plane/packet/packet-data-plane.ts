@@ -7,8 +7,8 @@ import type { Answer, Command, CommandName } from '../../model/commands.ts';
 import type { Capabilities, DataPlane } from '../../model/data-plane.ts';
 import { IpvsError } from '../../model/errors.ts';
 import type { DataPlaneEvent } from '../../model/events.ts';
-import { formatServiceKey } from '../../model/service.ts';
 import type { NetworkSnapshot } from '../../model/network.ts';
+import { formatServiceKey } from '../../model/service.ts';
 import { AcceptedSpecs, entriesNeededBy } from '../accepted-specs.ts';
 import { eventOf, Watchers } from '../changes.ts';
 import { Defences } from './defences.ts';
@@ -17,7 +17,7 @@ import { localPrefixesOf, readNetwork } from './network.ts';
 import { NetworkWatch } from './network-watch.ts';
 import type { Gauges } from './scoreboard.ts';
 import { WorkerKeeper } from './worker-keeper.ts';
-import { WorkerSession } from './worker-session.ts';
+import type { WorkerSession } from './worker-session.ts';
 
 export interface Log {
   info(message: string): void;
@@ -83,7 +83,11 @@ export class PacketDataPlane implements DataPlane {
     }
     plane.#networkWatch = new NetworkWatch(
       () => plane.#refresh(),
-      () => plane.#notice('warning', 'ip monitor does not run here: changes of links and routes are noticed every few seconds'),
+      () =>
+        plane.#notice(
+          'warning',
+          'ip monitor does not run here: changes of links and routes are noticed every few seconds',
+        ),
     );
     return plane;
   }
@@ -152,7 +156,8 @@ export class PacketDataPlane implements DataPlane {
     try {
       const read = await readNetwork(this.#parts.links);
       if (this.#closed) return;
-      if (await this.#defences.guard.check()) this.#notice('warning', 'the guard’s table was gone and has been set up anew');
+      if (await this.#defences.guard.check())
+        this.#notice('warning', 'the guard’s table was gone and has been set up anew');
       const lostHostLink = this.#network.hostLink !== null && read.hostLink === null;
       if (lostHostLink && (await this.#defences.raiseHostLink())) this.#networkWatch?.poke();
       if (!this.#closed) await this.#apply(read);
@@ -181,7 +186,8 @@ export class PacketDataPlane implements DataPlane {
     const leaving = before === undefined ? [] : guardedLinks(before).filter((link) => !present.has(link.index));
     const failed = await guard.serve([...guardedLinks(network), ...leaving]);
     if (failed.length === 0) return network;
-    for (const { name, reason } of failed) this.#complain(`link ${name} is not served: it cannot be guarded: ${reason}`);
+    for (const { name, reason } of failed)
+      this.#complain(`link ${name} is not served: it cannot be guarded: ${reason}`);
     const names = new Set(failed.map(({ name }) => name));
     return { ...network, links: network.links.filter((link) => !names.has(link.name)) };
   }

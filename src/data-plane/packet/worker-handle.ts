@@ -25,7 +25,6 @@ export type SpawnWorker = (start: WorkerStart, listeners: WorkerListeners) => Wo
 export function spawnThread(entry: URL, start: WorkerStart, listeners: WorkerListeners): WorkerHandle {
   const scoreboard = createScoreboard();
   const worker = new Worker(entry, { workerData: { start, scoreboard }, name: 'uipvs-worker' });
-  const one = new BigUint64Array([1n]);
   let wakeFd: number | null = null;
   let reason = '';
   worker.on('message', (message: FromWorker) => {
@@ -43,7 +42,7 @@ export function spawnThread(entry: URL, start: WorkerStart, listeners: WorkerLis
   return {
     post(message) {
       worker.postMessage(message);
-      if (wakeFd !== null) writeSync(wakeFd, one);
+      if (wakeFd !== null) wake(wakeFd);
       // It closes the eventfd on its way out.
       if (message.type === 'stop') wakeFd = null;
     },
@@ -53,6 +52,18 @@ export function spawnThread(entry: URL, start: WorkerStart, listeners: WorkerLis
     },
     gauges: () => readScoreboard(scoreboard),
   };
+}
+
+const ONE = new BigUint64Array([1n]);
+
+/** Adds one to the eventfd the worker sleeps on. */
+function wake(fd: number): void {
+  try {
+    writeSync(fd, ONE);
+  } catch (error) {
+    // Full to the brim: it was woken long ago. Closed: the worker is ending, and its end is reported apart.
+    if (!['EAGAIN', 'EBADF'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  }
 }
 
 export function spawnProcess(entry: URL, start: WorkerStart, listeners: WorkerListeners): WorkerHandle {

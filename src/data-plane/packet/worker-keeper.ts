@@ -4,7 +4,7 @@
  */
 import { IpvsError } from '../../model/errors.ts';
 import type { Gauges } from './scoreboard.ts';
-import { WorkerSession } from './worker-session.ts';
+import type { WorkerSession } from './worker-session.ts';
 
 /** The first restart comes at once; each further one waits twice as long, until the worker has lived a while. */
 const RESTART_DELAY_MS = 100;

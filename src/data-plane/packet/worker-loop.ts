@@ -4,8 +4,8 @@
  * is carried out between two batches, never inside one.
  */
 import { type ErrorCode, IpvsError } from '../../model/errors.ts';
-import type { NetworkLink, NetworkSnapshot } from '../../model/network.ts';
 import { BATCH_FRAMES } from '../../model/limits.ts';
+import type { NetworkLink, NetworkSnapshot } from '../../model/network.ts';
 import { type Link, type PacketIo, PacketIoError } from '../../packet-io/packet-io.ts';
 import type { PacketEngine } from '../packet-engine.ts';
 import type { Mailbox } from './mailbox.ts';
