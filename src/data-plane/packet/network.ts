@@ -150,8 +150,8 @@ function toRoute(route: IpRoute, family: AddressFamily, indexes: ReadonlyMap<str
   if (route.table !== undefined && route.table !== 'main' && route.table !== 'local') return [];
   const type = ROUTE_TYPES.find((known) => known === (route.type ?? 'unicast'));
   if (type === undefined) return [];
-  const hop = route.nexthops?.find((candidate) => !candidate.flags?.includes('dead')) ?? route;
-  if (hop.flags?.includes('dead')) return [];
+  const hop = (route.nexthops ?? [route]).find((candidate) => !candidate.flags?.includes('dead'));
+  if (hop === undefined) return [];
   return [
     {
       family,
