@@ -1,7 +1,7 @@
 /** What the command line can do about a guard from outside the daemon that set it up. */
 import { IpvsError } from '../../model/errors.ts';
 import { runTool } from './run-tool.ts';
-import { GUARD_TABLE, HOST_LINK_NAME } from './watchdog.ts';
+import { GUARD_TABLE, HOST_LINK_NAME, isNamespaceLocked } from './watchdog.ts';
 
 /** The guard as nft lists it, or `null` when there is none in this network namespace. Needs root and nft. */
 export async function readGuard(): Promise<string | null> {
@@ -21,16 +21,19 @@ export interface RemovedGuard {
  * is to stop that daemon.
  */
 export async function removeGuard(): Promise<RemovedGuard> {
+  if (await isNamespaceLocked()) throw new IpvsError('EPERM', OWNED);
   const table = await runTool('nft', ['delete', 'table', 'netdev', GUARD_TABLE]);
   if (table.code !== 0 && !table.complaint.includes('No such file')) {
     if (table.complaint.includes('not permitted') && process.getuid?.() === 0) {
-      throw new IpvsError('EPERM', 'the guard belongs to a running uipvsd; it goes when that daemon is stopped');
+      throw new IpvsError('EPERM', OWNED);
     }
     throw new IpvsError(table.missing ? 'ENOENT' : 'EPERM', nftSentence(table.missing, table.complaint));
   }
   const hostLink = await runTool('ip', ['link', 'delete', HOST_LINK_NAME]);
   return { table: table.code === 0, hostLink: hostLink.code === 0 };
 }
+
+const OWNED = 'guard and host link belong to a running uipvsd; they go when that daemon is stopped';
 
 /** The reason why the guard cannot work here, with the way out, or `null`. */
 export async function guardUnavailable(): Promise<string | null> {

@@ -8,7 +8,7 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { IpvsError } from '../../model/errors.ts';
-import { TOOL_ENVIRONMENT } from './run-tool.ts';
+import { runTool, TOOL_ENVIRONMENT } from './run-tool.ts';
 
 export const GUARD_TABLE = 'uipvs';
 export const HOST_LINK_NAME = 'uipvs-host';
@@ -151,6 +151,12 @@ export class Watchdog {
     for (const { reject } of this.#marks.splice(0)) reject(lost());
     if (!this.#closing) this.#onLost?.();
   }
+}
+
+/** Whether a keeper, of a running data plane or of one that just ended, is at work in this network namespace. */
+export async function isNamespaceLocked(): Promise<boolean> {
+  const script = 'command -v flock >/dev/null || exit 0; exec 9</proc/self/ns/net; flock -n 9';
+  return (await runTool('sh', ['-c', script])).code === 1;
 }
 
 const MARK = /^uipvs_mark_\d+$/;

@@ -133,6 +133,30 @@ describe.skipIf(reason !== null)(`in a network namespace${reason === null ? '' :
     expect(setOf('services')).toEqual(['192.0.2.10 . 6 . 80']);
   });
 
+  test('the stack keeps quiet about services and servers, and about nothing else', async () => {
+    const outside = new Namespace();
+    try {
+      namespace.run(`ip link set p0 netns ${outside.name} && ip address add 192.0.2.10/32 dev e0`);
+      outside.run('ip link set p0 up && ip address add 10.0.0.1/24 dev p0 && ip route add default via 10.0.0.254');
+      await outside.serve(8080, 'server');
+      const plane = await namespace.plane(compiled.folder);
+      await plane.start();
+      expect(outside.connect('192.0.2.10', 80)).toBe('ECONNREFUSED');
+      await plane.execute(addWeb);
+      await plane.execute({ name: 'addDestination', service: web, destination: destination('10.0.0.1', 8080) });
+      expect(outside.connect('192.0.2.10', 80)).toBe('silence');
+      expect(outside.connect('192.0.2.10', 81)).toBe('ECONNREFUSED');
+      // The host's own sockets reach the server; ports outside their range belong to full NAT.
+      expect(namespace.connect('10.0.0.1', 8080)).toBe('server');
+      expect(namespace.connect('10.0.0.1', 8080, 20_000)).toBe('silence');
+      await plane.execute({ name: 'deleteService', key: web });
+      expect(outside.connect('192.0.2.10', 80)).toBe('ECONNREFUSED');
+      expect(namespace.connect('10.0.0.1', 8080, 20_001)).toBe('server');
+    } finally {
+      await outside.remove();
+    }
+  });
+
   test('leftovers of a predecessor that could not clean up are removed first', async () => {
     namespace.run('nft add table netdev uipvs; nft add set netdev uipvs old "{ type ipv4_addr; }"');
     namespace.run('ip link add uipvs-host type veth peer name uipvs-io');
@@ -191,6 +215,25 @@ describe.skipIf(reason !== null)(`in a network namespace${reason === null ? '' :
     await plane.heard((event) => event.type === 'notice' && event.message === 'guard and host link are set up again');
     expect(setOf('services')).toEqual(['192.0.2.10 . 6 . 80']);
     expect(links()).toMatch(/uipvs-host/);
+  });
+
+  test('what belongs to a running daemon cannot be removed from outside, what it left can', async () => {
+    const plane = await namespace.plane(compiled.folder);
+    const tools = `import('${compiled.folder}/data-plane/packet/guard-tools.js')`;
+    const tell = (call: string) =>
+      namespace
+        .run(
+          `${process.execPath} -e "${tools}.then((t) => t.${call}).then(console.log, (e) => console.log(e.message))"`,
+        )
+        .trim();
+    expect(tell('readGuard()')).toBe('null');
+    await plane.start();
+    expect(tell('readGuard()')).toMatch(/^table netdev uipvs/);
+    expect(tell('removeGuard()')).toMatch('guard and host link belong to a running uipvsd');
+    await plane.close();
+    expect(tell('removeGuard()')).toBe('{ table: false, hostLink: false }');
+    namespace.run('nft add table netdev uipvs; ip link add uipvs-host type veth peer name uipvs-io');
+    expect(tell('removeGuard()')).toBe('{ table: true, hostLink: true }');
   });
 
   test('without the guard only the host link is there, and still nothing stays behind', async () => {

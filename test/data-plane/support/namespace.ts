@@ -41,6 +41,7 @@ let created = 0;
 export class Namespace {
   readonly name: string;
   readonly #planes: PlaneProcess[] = [];
+  readonly #servers: ChildProcess[] = [];
 
   constructor() {
     created += 1;
@@ -51,6 +52,27 @@ export class Namespace {
 
   run(command: string): string {
     return execFileSync('ip', ['netns', 'exec', this.name, 'sh', '-c', command], { encoding: 'utf8' });
+  }
+
+  /** A server in this namespace that greets everybody with its name. */
+  async serve(port: number, greeting: string): Promise<void> {
+    const code = `net.createServer((s) => s.end('${greeting}')).listen(${port}, () => console.log('listening'))`;
+    const server = spawn('ip', ['netns', 'exec', this.name, process.execPath, '-e', code], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    this.#servers.push(server);
+    await new Promise((resolve) => server.stdout.once('data', resolve));
+  }
+
+  /** Connects from this namespace: the server's greeting, the error's code, or `silence`. */
+  connect(address: string, port: number, localPort = 0): string {
+    const code = `
+      const socket = net.connect({ host: '${address}', port: ${port}, localPort: ${localPort} });
+      const say = (word) => { console.log(word); process.exit(); };
+      socket.on('data', (data) => say(String(data)));
+      socket.on('error', (error) => say(error.code));
+      setTimeout(say, 700, 'silence');`;
+    return execFileSync('ip', ['netns', 'exec', this.name, process.execPath, '-e', code], { encoding: 'utf8' }).trim();
   }
 
   /** What a data plane must not leave behind: rules and links, without the counters of traffic. */
@@ -66,6 +88,7 @@ export class Namespace {
   }
 
   async remove(): Promise<void> {
+    for (const server of this.#servers) server.kill('SIGKILL');
     for (const plane of this.#planes) await plane.kill();
     execFileSync('ip', ['netns', 'delete', this.name]);
   }
