@@ -1,0 +1,4 @@
+import { packetMmsg } from '../../src/packet-io/packet-mmsg.ts';
+import { liveConformance } from './live-conformance.ts';
+
+liveConformance({ kind: 'packet-mmsg', refused: await packetMmsg.unavailable(), linkDownRefused: null });
