@@ -25,16 +25,21 @@ const LIBRARY_FOLDERS = ['/usr/lib', '/usr/lib64', '/lib', '/lib64', '/usr/local
 const CAP_NET_RAW = 13;
 
 /**
- * Closed handles. The package leaves its poll handle in the event loop's list when it closes, so the memory must
- * never be collected.
+ * Every handle of this process. The package leaves its poll handle in the event loop's list when it closes, and
+ * takes an interface that it failed to open for an open one: collecting either would end the process.
  */
-const retired: CaptureHandle[] = [];
+const kept: CaptureHandle[] = [];
 
-/** The constructor of handles. Throws a NativeUnavailableError with the way out. */
-export function loadCapture(): new () => CaptureHandle {
+/** Makes handles. Throws a NativeUnavailableError with the way out. */
+export function loadCapture(): () => CaptureHandle {
   if (!isMainThread) throw new NativeUnavailableError("works only on a process's main thread; start it there");
   try {
-    return (createRequire(import.meta.url)('cap') as { Cap: new () => CaptureHandle }).Cap;
+    const { Cap } = createRequire(import.meta.url)('cap') as { Cap: new () => CaptureHandle };
+    return () => {
+      const handle = new Cap();
+      kept.push(handle);
+      return handle;
+    };
   } catch (cause) {
     throw new NativeUnavailableError(
       `the package cap is not installed or not built (${(cause as Error).message.split('\n')[0]}); ` +
@@ -77,11 +82,10 @@ export function captureAbortsOnLinkDown(): boolean {
   }
 }
 
-/** Closes a handle for good. */
-export function retireCapture(handle: CaptureHandle): void {
+/** Closes a handle for good. Not for one whose `open` has thrown: the package would end the process. */
+export function closeCapture(handle: CaptureHandle): void {
   handle.removeAllListeners();
   handle.close();
-  retired.push(handle);
 }
 
 /** The package asks the dynamic linker for `libpcap.so`, the name that comes with the development files. */

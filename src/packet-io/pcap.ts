@@ -3,7 +3,7 @@
  * from JavaScript. Frames come without a virtio-net header, so what the kernel left undone is recognised in the
  * frames themselves and done here before they are sent. Optionally IPv4 leaves through the package `raw-socket`.
  */
-import { type CaptureHandle, captureUnavailable, loadCapture, retireCapture } from '../native/cap.ts';
+import { type CaptureHandle, captureUnavailable, closeCapture, loadCapture } from '../native/cap.ts';
 import { NativeUnavailableError } from '../native/ffi.ts';
 import { linkEpoch, linkIsDown } from '../native/link-state.ts';
 import { OWN_LOOPBACK_MAC } from '../native/packet-socket.ts';
@@ -37,7 +37,7 @@ const QUEUE_BYTES = 4 * 1024 * 1024;
  * The package reads on while frames come, and the event loop stands still as long. After this time the link is
  * closed and opened again, which costs some frames and gives everyone else a turn.
  */
-const DRAIN_MS_MAX = 250;
+const DRAIN_MS_MAX = 500;
 const DRAIN_CHECK_FRAMES = 64;
 const LINK_WATCH_MS = 500;
 
@@ -54,7 +54,7 @@ interface CapturedLink {
 
 export class Pcap implements PacketIo {
   readonly counters: PacketIoCounters = createCounters();
-  readonly #Capture: new () => CaptureHandle;
+  readonly #createHandle: () => CaptureHandle;
   readonly #captured = new Map<number, CapturedLink>();
   readonly #queue = new FrameQueue(QUEUE_FRAMES, QUEUE_BYTES);
   readonly #sender: PcapSender;
@@ -69,7 +69,7 @@ export class Pcap implements PacketIo {
   /** Throws a PacketIoError when a package is missing or this is not the main thread. */
   constructor(options: PcapOptions = {}) {
     try {
-      this.#Capture = loadCapture();
+      this.#createHandle = loadCapture();
       this.#sender = new PcapSender(this.counters, options.send === 'raw');
     } catch (cause) {
       if (!(cause instanceof NativeUnavailableError)) throw cause;
@@ -158,13 +158,15 @@ export class Pcap implements PacketIo {
 
   #open(captured: CapturedLink): void {
     const { link, buffer } = captured;
-    const handle = new this.#Capture();
+    const handle = this.#createHandle();
     captured.epoch = linkEpoch(link.name);
     try {
       const linkType = handle.open(link.name, captureFilter(link), RING_BYTES, buffer);
-      if (linkType !== 'ETHERNET') throw new Error(`its frames are ${linkType}, only Ethernet is served`);
+      if (linkType !== 'ETHERNET') {
+        closeCapture(handle);
+        throw new Error(`its frames are ${linkType}, only Ethernet is served`);
+      }
     } catch (cause) {
-      retireCapture(handle);
       throw new PacketIoError(`cannot serve link ${link.name}: ${(cause as Error).message}`, { cause });
     }
     captured.handle = handle;
@@ -172,7 +174,7 @@ export class Pcap implements PacketIo {
   }
 
   #release(captured: CapturedLink): void {
-    if (captured.handle !== null) retireCapture(captured.handle);
+    if (captured.handle !== null) closeCapture(captured.handle);
     captured.handle = null;
   }
 
@@ -245,6 +247,8 @@ export class Pcap implements PacketIo {
 /**
  * Neither what this host sends nor what belongs to a VLAN. The loopback link hands every frame back, so there
  * our own are known by their source. `vlan` comes last: it moves the offsets of what follows.
+ * libpcap judges the first frame after the filter was set by itself, where it knows no `inbound`, and throws it
+ * away: a link loses one frame each time it is opened. Without `inbound` it would hear its own frames instead.
  */
 function captureFilter(link: Link): string {
   const own = [...OWN_LOOPBACK_MAC].map((byte) => byte.toString(16).padStart(2, '0')).join(':');

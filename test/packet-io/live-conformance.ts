@@ -17,11 +17,14 @@ export interface LiveSubject {
   readonly kind: string;
   /** Why the whole suite is skipped here, or `null`. */
   readonly refused: string | null;
+  /** The first frame of a link may be lost after it was attached. */
+  readonly losesFirstFrame: boolean;
   /** Why the test with a link that goes down is skipped, or `null`. */
   readonly linkDownRefused: string | null;
 }
 
-export function liveConformance({ kind, refused, linkDownRefused }: LiveSubject): void {
+export function liveConformance(live: LiveSubject): void {
+  const { kind, refused, linkDownRefused } = live;
   const reason = refused ?? namespacesRefused();
   let program: AgentProgram;
   beforeAll(() => {
@@ -29,34 +32,37 @@ export function liveConformance({ kind, refused, linkDownRefused }: LiveSubject)
   }, 60_000);
   afterAll(() => program?.remove());
 
-  packetIoConformance(kind, reason, (links) => createLiveRig(program, kind, links));
+  packetIoConformance(kind, reason, (links) => createLiveRig(program, live, links));
 
   describe.skipIf(reason !== null)(`${kind}: the link to the host`, () => {
     let rig: LiveRig;
     beforeAll(async () => {
-      rig = await createLiveRig(program, kind, 2);
+      rig = await createLiveRig(program, live, 2);
     }, 60_000);
     afterAll(() => rig?.close());
 
     test('sees a packet on the loopback link once, and what it sends there does not come back', async () => {
       const lo = rig.spaces.link(rig.director, 'lo');
+      // The stack takes packets of the loopback network only from itself.
+      rig.spaces.exec(rig.director, 'ip', 'address', 'add', '10.117.9.1/32', 'dev', 'lo');
       await rig.agent.order('attach', { link: lo });
       await rig.agent.order('collectIpv4', { on: true });
-      await rig.agent.order('udpListen', { address: '127.0.0.1', port: 4444 });
-      await rig.agent.order('udpSend', { address: '127.0.0.1', port: 4444, text: 'by the stack' });
+      await rig.agent.order('udpListen', { address: '10.117.9.1', port: 4444 });
+      if (live.losesFirstFrame) await rig.agent.order('udpSend', { address: '10.117.9.1', port: 4444, text: 'lost' });
+      await rig.agent.order('udpSend', { address: '10.117.9.1', port: 4444, text: 'by the stack' });
       const [seen] = await collect(rig.subject, 1);
       expect(seen?.link).toBe(lo.index);
       const frame = packetFrame({
         protocol: 'udp',
         payload: Buffer.from('by the link'),
-        source: [127, 0, 0, 9],
-        destination: [127, 0, 0, 1],
+        source: [10, 117, 9, 2],
+        destination: [10, 117, 9, 1],
         destinationPort: 4444,
         destinationMac: '000000000000',
       });
       expect(await rig.subject.send([{ link: lo.index, frame: frame.toString('hex') }])).toBe(1);
-      await until(async () => (await rig.agent.order('heard')).length >= 2);
-      expect(await rig.agent.order('heard')).toEqual(['by the stack', 'by the link']);
+      await until(async () => (await rig.agent.order('heard')).includes('by the link'));
+      expect((await rig.agent.order('heard')).slice(-2)).toEqual(['by the stack', 'by the link']);
       expect(await rig.subject.seen()).toEqual([]);
       await rig.agent.order('detach', { index: lo.index });
     });
@@ -197,7 +203,7 @@ interface LiveRig extends Rig {
 }
 
 /** The subject in one namespace with links d0, d1, ...; their far ends o0, o1, ... in another one. */
-async function createLiveRig(program: AgentProgram, kind: string, count: number): Promise<LiveRig> {
+async function createLiveRig(program: AgentProgram, live: LiveSubject, count: number): Promise<LiveRig> {
   const spaces = new Namespaces();
   const agents: Agent[] = [];
   const close = async () => {
@@ -212,10 +218,14 @@ async function createLiveRig(program: AgentProgram, kind: string, count: number)
     const places = Array.from({ length: count }, (_, i) => i);
     const inner = places.map((i) => spaces.link(director, `d${i}`));
     const outer = places.map((i) => spaces.link(outside, `o${i}`));
-    const agent = await startAgent(program, director, kind, agents);
+    const agent = await startAgent(program, director, live.kind, agents);
     const far = await startAgent(program, outside, 'packet-mmsg', agents);
-    for (const link of inner) await agent.order('attach', { link });
+    const attach = async (place: number) => {
+      await agent.order('attach', { link: inner[place] });
+      if (live.losesFirstFrame) await far.order('send', { frames: [frameOn(outer[place]?.index ?? 0, 'lost')] });
+    };
     for (const link of outer) await far.order('attach', { link });
+    for (const place of places) await attach(place);
     return {
       spaces,
       director,
@@ -225,11 +235,11 @@ async function createLiveRig(program: AgentProgram, kind: string, count: number)
       subject: {
         send: (frames, own) => agent.order('send', { frames, own }),
         seen: () => agent.order('seen'),
-        attach: (place) => agent.order('attach', { link: inner[place] }),
+        attach,
         detach: (place) => agent.order('detach', { index: inner[place]?.index }),
         links: () => agent.order('links'),
         counters: () => agent.order('counters'),
-        wait: kind === 'pcap' ? null : (timeoutMs) => agent.order('wait', { timeoutMs }),
+        wait: live.kind === 'pcap' ? null : (timeoutMs) => agent.order('wait', { timeoutMs }),
       },
       outside: {
         send: (frames, own) => far.order('send', { frames, own }),
