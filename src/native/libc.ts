@@ -50,6 +50,8 @@ export function errnoName(errno: number): string {
 /** Addresses are plain numbers, lengths are bytes. */
 export interface Libc {
   errno(): number;
+  /** The same as a name. */
+  errnoText(): string;
   poll(pollFds: number, count: number, timeoutMs: number): number;
   recvmmsg(fd: number, messages: number, count: number, flags: number): number;
   sendmmsg(fd: number, messages: number, count: number, flags: number): number;
@@ -60,6 +62,7 @@ export interface Libc {
   /** From here on: failures are thrown as LibcError. */
   socket(domain: number, type: number, protocol: number): number;
   bind(fd: number, socketAddress: Uint8Array): void;
+  connect(fd: number, socketAddress: Uint8Array): void;
   setsockopt(fd: number, level: number, option: number, value: number | Uint8Array): void;
   /** The option's value, at most `length` bytes. */
   getsockopt(fd: number, level: number, option: number, length: number): Uint8Array;
@@ -95,6 +98,7 @@ function bindLibc(): Libc {
   const sendto = ffi.bind('sendto', 'long', ['int', 'address', 'address', 'int', 'address', 'uint32']);
   const socket = ffi.bind('socket', 'int', ['int', 'int', 'int']);
   const bind = ffi.bind('bind', 'int', ['int', 'address', 'uint32']);
+  const connect = ffi.bind('connect', 'int', ['int', 'address', 'uint32']);
   const setsockopt = ffi.bind('setsockopt', 'int', ['int', 'int', 'int', 'address', 'uint32']);
   const getsockopt = ffi.bind('getsockopt', 'int', ['int', 'int', 'int', 'address', 'address']);
   const mmap = ffi.bind('mmap', 'long', ['address', 'address', 'int', 'int', 'int', 'long']);
@@ -115,6 +119,7 @@ function bindLibc(): Libc {
 
   return {
     errno: ffi.errno,
+    errnoText: () => errnoName(ffi.errno()),
     view: ffi.view,
     poll,
     recvmmsg: (fd, messages, count, flags) => recvmmsg(fd, messages, count, flags, 0),
@@ -127,6 +132,10 @@ function bindLibc(): Libc {
     bind(fd, socketAddress) {
       scratchBytes.set(socketAddress);
       checked('bind', bind(fd, scratchAt, socketAddress.length));
+    },
+    connect(fd, socketAddress) {
+      scratchBytes.set(socketAddress);
+      checked('connect', connect(fd, scratchAt, socketAddress.length));
     },
     setsockopt(fd, level, option, value) {
       if (typeof value === 'number') scratch.setInt32(0, value, true);

@@ -9,6 +9,7 @@ import { MessageVector } from '../native/message-vector.ts';
 import { NativeMemory } from '../native/native-memory.ts';
 import { VNET_HEADER_BYTES, VNET_NEEDS_CHECKSUM } from '../native/packet-socket.ts';
 import { FrameFlag, HEADROOM_BYTES, NO_LINK, PacketBatch } from '../wire/packet-batch.ts';
+import { completeChecksum } from './segment.ts';
 
 /** Headroom, header, and a frame of 64 KB with its Ethernet header; pages no frame reaches are never touched. */
 const SLOT_BYTES = 66 * 1024;
@@ -31,6 +32,8 @@ export class MmsgArena {
   readonly batch: PacketBatch;
   readonly memory: NativeMemory;
   readonly incoming: MessageVector;
+  /** Slots of the last fill; what lies behind them was put there by someone else, and nothing is known about it. */
+  taken = 0;
   /** What the kernel said about each frame and must be told again; offsets count from the frame as received. */
   readonly #segmentation: Uint8Array;
   readonly #headerLength: Uint16Array;
@@ -75,6 +78,8 @@ export class MmsgArena {
     batch.flags[i] = partial ? FrameFlag.PARTIAL_CHECKSUM : 0;
     batch.segmentBytes[i] = 0;
     this.#segmentation[i] = segmentation;
+    this.#checksumStart[i] = 0;
+    this.taken = i + 1;
     if (partial || segmentation !== 0) this.#keepOffsets(i, headerAt);
     return whole;
   }
@@ -87,9 +92,13 @@ export class MmsgArena {
     this.#checksumOffset[i] = view.getUint16(headerAt + CHECKSUM_OFFSET, true);
   }
 
-  /** Whether headers were prepended or removed since the frame came: the kernel's segmentation no longer fits. */
-  moved(i: number): boolean {
-    return this.batch.start[i] !== i * SLOT_BYTES + FRAME_AT;
+  /**
+   * Whether the kernel can be told how to segment frame `i`: it came as a super-frame, and no header was prepended
+   * or removed since.
+   */
+  keepsSegmentation(i: number): boolean {
+    const moved = this.batch.start[i] !== i * SLOT_BYTES + FRAME_AT;
+    return i < this.taken && !moved && this.#segmentation[i] !== 0;
   }
 
   /** Writes the header in front of frame `i` again, as the batch now describes the frame. */
@@ -101,6 +110,11 @@ export class MmsgArena {
     const partial = ((batch.flags[i] as number) & FrameFlag.PARTIAL_CHECKSUM) !== 0;
     const segmentBytes = batch.segmentBytes[i] as number;
     if (!partial && segmentBytes === 0) return;
+    if (partial && (i >= this.taken || this.#checksumStart[i] === 0)) {
+      // The flag is not the kernel's, so nobody knows where the checksum begins but the packet itself.
+      completeChecksum(memory.bytes, start, batch.end[i] as number);
+      return;
+    }
     const grownBytes = i * SLOT_BYTES + FRAME_AT - start;
     if (partial) {
       memory.bytes[headerAt + FLAGS] = VNET_NEEDS_CHECKSUM;

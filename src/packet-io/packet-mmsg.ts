@@ -122,6 +122,7 @@ export class PacketMmsg implements PacketIo {
     const arena = this.#arenas.get(batch);
     if (arena === undefined) throw new PacketIoError('packet-mmsg fills only batches that it has created');
     batch.count = 0;
+    arena.taken = 0;
     const links = this.#links;
     const askFirst = links.length >= READINESS_POLL_LINKS;
     if (askFirst && this.#poll(0) <= 0) return 0;
@@ -184,7 +185,7 @@ export class PacketMmsg implements PacketIo {
       const superBytes = segmentBytes[i] as number;
       if (arena !== undefined) {
         const frameStart = start[i] as number;
-        if (superBytes > 0 && arena.moved(i)) {
+        if (superBytes > 0 && !arena.keepsSegmentation(i)) {
           sent += to.sendSegmented(arena.memory, frameStart, end[i] as number, superBytes);
           continue;
         }

@@ -3,6 +3,7 @@
  * only real sockets can show: a transfer with default offloads through a bridge built from the back end.
  */
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { collect, frameOn, packetIoConformance, type Rig } from './conformance.ts';
 import type { FrameToSend } from './support/agent.ts';
@@ -93,6 +94,47 @@ export function liveConformance(live: LiveSubject): void {
       expect(texts.some((text) => text.includes('first'))).toBe(true);
       expect(texts.some((text) => text.includes('last'))).toBe(true);
     });
+
+    test('an unfinished checksum of the kernel is flagged, and the flag is honoured', async () => {
+      const outside = rig.outsideSpace;
+      rig.spaces.exec(outside, 'ip', 'address', 'add', '10.117.0.1/24', 'dev', 'o1');
+      rig.spaces.exec(outside, 'ip', 'neigh', 'add', '10.117.0.2', 'lladdr', '02:00:00:00:00:02', 'dev', 'o1');
+      await rig.agent.order('collectIpv4', { on: true });
+      await rig.far.order('collectIpv4', { on: true });
+      await rig.far.order('udpSend', { address: '10.117.0.2', port: 9, text: 'from a socket' });
+      const [seen] = await collect(rig.subject, 1);
+      expect(seen).toMatchObject({ link: rig.links[1], flags: 1, segmentBytes: 0 });
+
+      for (const own of [true, false]) {
+        const payload = Buffer.from(`answer ${own}`);
+        const partial = packetFrame({ protocol: 'udp', payload, checksum: 'partial' }).toString('hex');
+        expect(await rig.subject.send([{ link: rig.links[1]!, frame: partial, flags: 1 }], own)).toBe(1);
+        const [arrived] = await collect(rig.outside, 1);
+        expect(arrived?.frame).toBe(packetFrame({ protocol: 'udp', payload }).toString('hex'));
+      }
+    });
+
+    for (const own of [true, false]) {
+      test(`cuts a super-frame made by ${own ? 'itself' : 'another'} into frames that fit`, async () => {
+        await rig.far.order('collectIpv4', { on: true });
+        const payload = randomBytes(2500);
+        const parts = [payload.subarray(0, 1000), payload.subarray(1000, 2000), payload.subarray(2000)];
+        const link = rig.links[1]!;
+        for (const protocol of ['tcp', 'udp'] as const) {
+          const frame = packetFrame({ protocol, payload, checksum: 'partial' }).toString('hex');
+          expect(await rig.subject.send([{ link, frame, flags: 1, segmentBytes: 1000 }], own)).toBe(1);
+          const arrived = await collect(rig.outside, 3);
+          expect(arrived.map((each) => each.frame)).toEqual(
+            parts.map((part, i) =>
+              packetFrame({ protocol, payload: part, sequence: 1 + i * 1000, identification: 7 + i }).toString('hex'),
+            ),
+          );
+        }
+        const unknown = packetFrame({ protocol: 'udp', payload, checksum: 'partial' }).toString('hex');
+        expect(await rig.subject.send([{ link, frame: unknown, flags: 1 }, frameOn(link, 'next')], own)).toBe(1);
+        await collect(rig.outside, 1);
+      });
+    }
 
     const title = 'a link that goes down and comes back is served again, one that goes away harms nothing';
     test.skipIf(linkDownRefused !== null)(
@@ -196,14 +238,16 @@ export function liveConformance(live: LiveSubject): void {
   });
 }
 
-interface LiveRig extends Rig {
+export interface LiveRig extends Rig {
   readonly spaces: Namespaces;
   readonly director: string;
   readonly agent: Agent;
+  readonly outsideSpace: string;
+  readonly far: Agent;
 }
 
 /** The subject in one namespace with links d0, d1, ...; their far ends o0, o1, ... in another one. */
-async function createLiveRig(program: AgentProgram, live: LiveSubject, count: number): Promise<LiveRig> {
+export async function createLiveRig(program: AgentProgram, live: LiveSubject, count: number): Promise<LiveRig> {
   const spaces = new Namespaces();
   const agents: Agent[] = [];
   const close = async () => {
@@ -230,6 +274,8 @@ async function createLiveRig(program: AgentProgram, live: LiveSubject, count: nu
       spaces,
       director,
       agent,
+      outsideSpace: outside,
+      far,
       links: inner.map((link) => link.index),
       outsideLinks: outer.map((link) => link.index),
       subject: {

@@ -16,7 +16,8 @@ export class AgentProgram {
     this.#folder = mkdtempSync(join(PROJECT, 'dist', 'agent-'));
     const config = join(this.#folder, 'tsconfig.json');
     const options = { rootDir: PROJECT, outDir: this.#folder, noCheck: true, declaration: false, noEmitOnError: false };
-    const files = [join(PROJECT, 'test/packet-io/support/agent.ts')];
+    // The agent loads wake.ts by its path, in another thread.
+    const files = ['test/packet-io/support/agent.ts', 'src/native/wake.ts'].map((file) => join(PROJECT, file));
     const extended = { extends: join(PROJECT, 'tsconfig.json'), compilerOptions: options, files, include: [] };
     writeFileSync(config, JSON.stringify(extended));
     execFileSync(process.execPath, [join(PROJECT, 'node_modules/typescript/bin/tsc'), '-p', config], {

@@ -4,6 +4,7 @@
  */
 import { createSocket } from 'node:dgram';
 import { Worker } from 'node:worker_threads';
+import { pingOnce } from '../../../src/native/icmp-socket.ts';
 import { LIVE_KINDS } from '../../../src/packet-io/index.ts';
 import type { Link, PacketIo } from '../../../src/packet-io/packet-io.ts';
 import { PacketBatch } from '../../../src/wire/packet-batch.ts';
@@ -151,6 +152,10 @@ const orders: Record<string, (order: any) => unknown> = {
       socket.bind(port, address, () => resolve(null));
     }),
   heard: () => heard,
+  ping({ cancelAfterMs, ...request }: { address: string; timeoutMs: number; cancelAfterMs?: number }) {
+    const signal = cancelAfterMs === undefined ? undefined : AbortSignal.timeout(cancelAfterMs);
+    return pingOnce(signal === undefined ? request : { ...request, signal });
+  },
   udpSend: ({ address, port, text }: { address: string; port: number; text: string }) =>
     new Promise((resolve) => {
       const socket = createSocket('udp4');
