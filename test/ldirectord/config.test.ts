@@ -15,7 +15,17 @@ const NAMES = readdirSync(EXAMPLES)
 
 const environment: ParseEnvironment = { ...systemEnvironment, hostName: () => 'director.example' };
 
-function example(name: string): { text: string; recorded: Record<string, any> } {
+interface Recorded {
+  readonly valid: boolean;
+  readonly virtual: unknown;
+  readonly global_non_default: unknown;
+  readonly warnings?: string[];
+  readonly error_line: number;
+  readonly error_message: string;
+  readonly stderr: string;
+}
+
+function example(name: string): { text: string; recorded: Recorded } {
   return {
     text: readFileSync(join(EXAMPLES, `${name}.cf`), 'utf8'),
     recorded: JSON.parse(readFileSync(join(EXAMPLES, `${name}.json`), 'utf8')),
