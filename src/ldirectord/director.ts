@@ -66,6 +66,8 @@ export class Director {
   #services = new Map<string, PlannedService>();
   /** Services the table had when they were last applied. */
   readonly #present = new Set<string>();
+  /** Services of an earlier configuration that are still to be deleted. */
+  #gone: readonly ServiceKey[] = [];
   readonly #fallbackCommandRan = new Map<string, 'start' | 'stop'>();
   #dataPlane: DataPlane | null = null;
   #complained = false;
@@ -85,14 +87,15 @@ export class Director {
    * reached this goes on trying every second by itself.
    */
   async start(): Promise<boolean> {
-    return this.#take(this.#configuration, []);
+    return this.#take(this.#configuration);
   }
 
   /** Goes over to another configuration. Servers that stay keep their health; services that went are deleted. */
   async reload(configuration: Configuration): Promise<void> {
     const wanted = new Set(configuration.virtuals.map((virtual) => virtualIdentity(virtual.key)));
-    const gone = this.#configuration.virtuals.map(({ key }) => key).filter((key) => !wanted.has(virtualIdentity(key)));
-    await this.#take(configuration, gone);
+    const configured = [...this.#gone, ...this.#configuration.virtuals.map(({ key }) => key)];
+    this.#gone = configured.filter((key) => !wanted.has(virtualIdentity(key)));
+    await this.#take(configuration);
   }
 
   /** Checks end; services are removed unless `cleanstop=no`. */
@@ -111,7 +114,7 @@ export class Director {
     this.#dataPlane = null;
   }
 
-  async #take(configuration: Configuration, gone: readonly ServiceKey[]): Promise<boolean> {
+  async #take(configuration: Configuration): Promise<boolean> {
     const before = this.#services;
     this.#runner.stop();
     this.#cancelTimer();
@@ -129,8 +132,8 @@ export class Director {
     await this.#firstChecks();
     let applied = false;
     await this.#enqueue(async () => {
+      if (this.#stopped) return;
       await this.#applyAll();
-      for (const key of gone) await this.#purge(key);
       applied = true;
     });
     this.#scheduleProbe();
@@ -206,6 +209,8 @@ export class Director {
       await this.#carryOut(stepsForServers(service, table.get(identity) ?? null));
       this.#runFallbackCommand(identity, service);
     }
+    for (const key of this.#gone) await this.#purge(key);
+    this.#gone = [];
   }
 
   /** Servers without a history that already get traffic count as up. */

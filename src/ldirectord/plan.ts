@@ -145,7 +145,8 @@ function settleServer(table: TablePlan, { spec, health }: PlannedServer, absent:
   if (health.state === 'up') {
     if (current !== undefined && sameSettings(current, spec)) return;
     const verb = current === undefined ? 'Added' : 'Restored';
-    return table.set(spec, `${verb} real server: ${name} (Weight set to ${spec.weight})`);
+    table.set(spec, `${verb} real server: ${name} (Weight set to ${spec.weight})`);
+    return;
   }
   const fallback = fallbackSpec(table.service.virtual);
   // Down, but at the same time the fallback that is needed now.
