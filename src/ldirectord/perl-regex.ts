@@ -48,11 +48,7 @@ function translate(text: string, multiLine: boolean, dotMatchesAll: boolean): st
   let at = 0;
   while (at < text.length) {
     const rest = text.slice(at);
-    const literal = /^\\Q([\s\S]*?)(?:\\E|$)/.exec(rest);
-    if (literal !== null) {
-      out += literal[1].replace(/[.*+?^${}()|[\]\\/]/g, '\\$&');
-      at += literal[0].length;
-    } else if (rest[0] === '\\') {
+    if (rest[0] === '\\') {
       out += escapeOutsideClass(rest.slice(0, 2));
       at += 2;
     } else if (rest[0] === '[') {
@@ -93,18 +89,20 @@ function escapeOutsideClass(written: string): string {
       return '\\x1b';
     case '\\a':
       return '\\x07';
+    // In an expression out of a variable these are no more than letters.
+    case '\\Q':
     case '\\E':
-      return '';
+    case '\\L':
+    case '\\U':
+    case '\\l':
+    case '\\u':
+      return written[1];
     case '\\G':
     case '\\K':
     case '\\X':
     case '\\p':
     case '\\P':
     case '\\g':
-    case '\\l':
-    case '\\u':
-    case '\\L':
-    case '\\U':
       throw notSupported(written);
     default:
       return written === '\\' ? '\\\\' : written;
