@@ -54,6 +54,9 @@ export interface DirectorOptions {
   record?(virtual: VirtualServer, server: RealServer, result: CheckResult): void;
 }
 
+/** Nobody answers, or the answer was lost: nothing is known about the table any more, so it is applied anew. */
+const UNREACHABLE_CODES: ReadonlySet<string> = new Set(['ENOPROTOOPT', 'EIO']);
+
 /** The data plane does not answer any more. */
 class Unreachable extends Error {
   override readonly name = 'Unreachable';
@@ -297,7 +300,7 @@ export class Director {
     try {
       return await dataPlane.execute(command);
     } catch (error) {
-      if (error instanceof IpvsError && error.code !== 'ENOPROTOOPT') throw error;
+      if (error instanceof IpvsError && !UNREACHABLE_CODES.has(error.code)) throw error;
       this.#dataPlane = null;
       void dataPlane.close().catch(() => {});
       throw new Unreachable((error as Error).message, { cause: error });

@@ -366,6 +366,18 @@ describe('the data plane', () => {
     expect(world.table.listing()).toEqual(listing);
   });
 
+  test('may lose an answer: what it was about is applied again', async () => {
+    const world = new World();
+    await world.start(USER);
+    let lost = 1;
+    world.table.refuse = ({ name }) =>
+      name === 'editDestination' && lost-- > 0 ? new IpvsError('EIO', 'the connection broke') : null;
+    world.dead.add(S12);
+    await world.clock.advance(14_000);
+    expect(world.table.listing()).toContain('  -> 192.168.1.12:80              Masq    0      0          0');
+    expect(world.said()).toContain('The data plane does not answer (the connection broke); trying again every second');
+  });
+
   test('one service deleted by hand among others stays deleted', async () => {
     const world = new World();
     await world.start(head(`${block('\tchecktype=ping\n')}virtual=192.168.1.121:80\n\tchecktype=on\n`));

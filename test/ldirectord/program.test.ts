@@ -51,7 +51,7 @@ const status_ = await runLdirectord(process.argv.slice(2), {
   self: { command: process.execPath, words: [process.argv[1]] },
   environment: process.env,
 });
-process.exit(status_);
+process.exitCode = status_;
 `;
 
 beforeAll(() => {
