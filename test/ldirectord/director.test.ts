@@ -412,6 +412,15 @@ describe('the data plane', () => {
     expect(world.clock.timerCount).toBe(0);
   });
 
+  test('stopping ends also while nobody answers', async () => {
+    const world = new World();
+    await world.start(USER);
+    world.table.away = true;
+    await world.director.stop();
+    expect(world.said().at(-1)).toContain('does not answer');
+    expect(world.clock.timerCount).toBe(0);
+  });
+
   test('cleanstop=no leaves the services behind', async () => {
     const world = new World();
     await world.start(head(`cleanstop=no\n${block('\tchecktype=ping\n')}`));
