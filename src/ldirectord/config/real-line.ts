@@ -7,7 +7,7 @@ import { ConfigurationError, nearestWord } from './problem.ts';
 import { FORWARD_WORDS, type ForwardWord, type RealServer } from './types.ts';
 import { resolvePort, type Written, withoutBrackets } from './values.ts';
 
-const HOST = String.raw`\d+\.\d+\.\d+\.\d+|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]`;
+const HOST = String.raw`[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]`;
 const REAL = new RegExp(`(${HOST})(?:->(${HOST}))?(?::([A-Za-z0-9_-]+))?\\s+(.*)`, 's');
 /** Servers one range may declare. */
 const RANGE_MAX = 65_536;
