@@ -36,6 +36,10 @@ export function parseTableConnections(listing: string): Record<string, number> {
   return Object.fromEntries([...lines].map(([, address, connections]) => [address, Number(connections)]));
 }
 
+function lastLines(text: string, count: number): string {
+  return text.trim().split('\n').slice(-count).join('\n');
+}
+
 export class Director {
   readonly #lab: Lab;
   readonly #signal: AbortSignal;
@@ -47,20 +51,22 @@ export class Director {
     this.#signal = signal;
   }
 
-  /** Starts uipvsd and waits until it says that it is ready. `onEnd` is called when it ends, whyever. */
+  /** Starts uipvsd and waits until it says that it is ready. `onEnd` is called when it ends after that. */
   async startDaemon(words: readonly string[], onEnd: (how: string) => void): Promise<void> {
     const daemon = this.#lab.startLogged(this.#lab.director, [...packageProgram('uipvsd'), ...words], 'uipvsd');
     this.#daemon = daemon;
     let ended: string | null = null;
+    let ready = false;
     daemon.on('error', (error) => (ended = error.message));
     daemon.on('exit', (code, signal) => {
       ended = signal === null ? `ended with ${code}` : `was ended by ${signal}`;
-      onEnd(ended);
+      if (ready) onEnd(ended);
     });
-    const ready = () => (ended !== null || READY.test(this.daemonLog()) ? true : null);
-    await waitFor(ready, { timeoutMs: READY_TIMEOUT_MS, everyMs: 20, signal: this.#signal });
-    if (READY.test(this.daemonLog()) && ended === null) return;
-    const said = this.daemonLog().trim().split('\n').slice(-12).join('\n');
+    const decided = () => (ended !== null || READY.test(this.daemonLog()) ? true : null);
+    await waitFor(decided, { timeoutMs: READY_TIMEOUT_MS, everyMs: 20, signal: this.#signal });
+    ready = ended === null && READY.test(this.daemonLog());
+    if (ready) return;
+    const said = lastLines(this.daemonLog(), 30);
     throw new LabError(`uipvsd ${ended ?? 'did not become ready'}${said === '' ? '' : `:\n${said}`}`);
   }
 
@@ -107,7 +113,7 @@ export class Director {
     };
     const timing = { timeoutMs: TABLE_TIMEOUT_MS, everyMs: 200, signal: this.#signal };
     if ((await waitFor(complete, timing)) !== null) return;
-    const log = this.#read('log/ldirectord.log').trim().split('\n').slice(-8).join('\n');
+    const log = lastLines(this.#read('log/ldirectord.log'), 8);
     throw new LabError(`not all of ${addresses.join(', ')} came into the table:\n${listing}${log}`);
   }
 

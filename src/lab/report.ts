@@ -174,10 +174,10 @@ export function formatSummary(result: LabResult, options: RunLabOptions): string
   const lines = [
     `${answered} of ${result.requests} requests were answered, ${result.failed} were lost; ${rate} requests a second.`,
   ];
-  const counts = Object.entries(result.perServer).filter(([address]) => address !== FALLBACK_ADDRESS);
-  const spread = Math.max(...counts.map(([, count]) => count)) - Math.min(...counts.map(([, count]) => count));
+  const servers = Object.entries(result.perServer).filter(([address]) => address !== FALLBACK_ADDRESS);
+  const counts = servers.map(([, count]) => count);
   if (options.steps.length === 0 && result.scheduler === 'rr') {
-    lines.push(`The servers took turns: the busiest answered ${spread} more than the idlest.`);
+    lines.push(`The servers took turns: ${Math.min(...counts)} to ${Math.max(...counts)} requests each.`);
   }
   if (result.perServer[FALLBACK_ADDRESS] > 0) {
     lines.push(`${result.perServer[FALLBACK_ADDRESS]} requests found no server alive and got the fallback page.`);

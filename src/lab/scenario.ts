@@ -7,7 +7,7 @@ import type { PowerStep, RunLabOptions } from './options.ts';
 import { namespaceName, planChecksums, planServerPower } from './plan.ts';
 import { drawTopology, formatPassing, type LabResult, type Progress } from './report.ts';
 import type { Lab } from './run.ts';
-import { type RunningServer, servedSoFar, startServers } from './servers.ts';
+import { type RunningServer, servedInAll, servedSoFar, startServers } from './servers.ts';
 import { type LabHost, SERVER_ADDRESSES } from './topology.ts';
 import { runTraffic, type TrafficResult } from './traffic.ts';
 
@@ -64,7 +64,7 @@ export async function runScenario(context: ScenarioContext): Promise<ScenarioOut
     progress.step(`${packets} packets are in ${options.capture}${lost > 0 ? `; ${lost} were lost` : ''}`);
   }
 
-  const perServer = servedSoFar(servers);
+  const perServer = await servedInAll(servers, signal);
   const perServerInTable = await settledConnections(director, perServer, signal);
   const counters = await director.counters();
   const result: LabResult = {

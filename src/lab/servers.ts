@@ -14,6 +14,8 @@ export interface RunningServer {
   readonly name: string;
   /** The newest report; `null` until it listens. */
   report: WebServerReport | null;
+  /** Asks for a report now. */
+  readonly ask: () => void;
 }
 
 /** Starts the web server of every host that has one, and waits until all listen. */
@@ -36,6 +38,7 @@ function startServer(lab: Lab, host: LabHost, listenOn: string, failures: string
     address: fallback ? FALLBACK_ADDRESS : mainAddress(host),
     name: fallback ? 'fallback' : host.name,
     report: null,
+    ask: () => process_.stdin?.write('report\n'),
   };
   const process_ = lab.start(host, [process.execPath, PROGRAM, listenOn, '80', server.name]);
   let rest = '';
@@ -50,6 +53,16 @@ function startServer(lab: Lab, host: LabHost, listenOn: string, failures: string
   // The pipe breaks when the lab ends its processes; that is no news.
   process_.stdin?.on('error', () => {});
   return server;
+}
+
+/** Requests served, by server address, once every server has answered a question asked now. */
+export async function servedInAll(servers: readonly RunningServer[], signal: AbortSignal) {
+  const before = servers.map((server) => server.report);
+  for (const server of servers) server.ask();
+  const all = () => (servers.every((server, index) => server.report !== before[index]) ? true : null);
+  const answer = await waitFor(all, { timeoutMs: START_TIMEOUT_MS, everyMs: 5, signal });
+  if (answer === null) throw new LabError('a web server of the lab no longer answers');
+  return servedSoFar(servers);
 }
 
 /** Requests served so far, by server address, fallback last. */

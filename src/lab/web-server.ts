@@ -40,8 +40,8 @@ function main(): void {
     if (delayMs > 0) setTimeout(() => response.end(body), delayMs);
     else response.end(body);
   });
-  const report = () => {
-    if (requests === reported) return;
+  const report = (always: boolean) => {
+    if (requests === reported && !always) return;
     reported = requests;
     process.stdout.write(`${JSON.stringify({ requests, clients } satisfies WebServerReport)}\n`);
   };
@@ -50,10 +50,10 @@ function main(): void {
     process.exit(1);
   });
   server.listen(Number(port), address, 1024, () => {
-    report();
-    setInterval(report, REPORT_INTERVAL_MS);
+    report(true);
+    setInterval(() => report(false), REPORT_INTERVAL_MS);
   });
-  process.stdin.resume();
+  process.stdin.on('data', () => report(true));
   process.stdin.on('end', () => process.exit(0));
 }
 
