@@ -24,7 +24,7 @@ export function parseAb(stdout: string, stderr: string): AbResult {
   if (completed === null) {
     const reason = stderr.split('\n').filter((line) => line !== '' && !/^(Completed|Finished) /.test(line));
     return {
-      completed: number(/^Total of (\d+) requests completed/m) ?? 0,
+      completed: number(/Total of (\d+) requests completed/m) ?? 0,
       failed: 0,
       requestsPerSecond: null,
       gaveUp: reason.at(-1)?.trim() ?? 'no reason given',
