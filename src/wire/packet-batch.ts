@@ -40,6 +40,8 @@ export class PacketBatch {
    * The back end carries whatever else it needs to send a super-frame again.
    */
   readonly segmentBytes: Uint16Array;
+  /** What the engine decided about each frame, by number (engine/verdict.ts). */
+  readonly verdict: Uint8Array;
   /** Firewall mark of the frame, 0 for none. */
   readonly mark: Uint32Array;
 
@@ -54,6 +56,7 @@ export class PacketBatch {
     this.egress = new Int32Array(capacity).fill(NO_LINK);
     this.flags = new Uint8Array(capacity);
     this.segmentBytes = new Uint16Array(capacity);
+    this.verdict = new Uint8Array(capacity);
     this.mark = new Uint32Array(capacity);
   }
 

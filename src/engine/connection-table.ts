@@ -1,0 +1,312 @@
+/**
+ * The connection table: one arena of rows, buckets linked through the rows, one key - the client's endpoint, which
+ * is in every packet from the client (as source) and in every packet back to it (as destination). Full NAT enters a
+ * connection a second time, under the director's own endpoint, because there the answer goes to that.
+ *
+ * The arena is reserved for its full size at once; the system hands out memory only as rows are touched, so a small
+ * table costs little and growing never copies.
+ */
+import {
+  CLIENT,
+  CLIENT_AND_VIRTUAL_PORT,
+  CLIENT_EGRESS,
+  CONTROLLER,
+  ConnectionFlag,
+  DESTINATION,
+  DESTINATION_ADDRESS,
+  DESTINATION_AND_LOCAL_PORT,
+  FLAGS,
+  KIND,
+  KIND_IPV6,
+  LOCAL_ADDRESS,
+  LOCAL_NEXT,
+  NEXT,
+  NO_ROW,
+  ROW_SHIFT,
+  ROW_WORDS,
+  TIMER_BUCKET,
+  VIRTUAL,
+} from './connection.ts';
+
+/** Who sends to whom. The packet in hand and the datagram quoted in an ICMP error both have this form. */
+export interface Endpoints {
+  readonly ipv6: boolean;
+  readonly protocol: number;
+  readonly source0: number;
+  readonly source1: number;
+  readonly source2: number;
+  readonly source3: number;
+  readonly sourcePort: number;
+  readonly destination0: number;
+  readonly destination1: number;
+  readonly destination2: number;
+  readonly destination3: number;
+  readonly destinationPort: number;
+}
+
+export class ConnectionTable {
+  readonly rows: Int32Array;
+  readonly capacity: number;
+  readonly #buckets: Int32Array;
+  readonly #localBuckets: Int32Array;
+  readonly #mask: number;
+  readonly #seed: number;
+  /** Rows below this were used at least once. */
+  #highWater = 0;
+  #free = NO_ROW;
+  #localCount = 0;
+  count = 0;
+
+  constructor(capacity: number, seed: number) {
+    this.capacity = capacity;
+    this.rows = new Int32Array(capacity * ROW_WORDS);
+    let buckets = 256;
+    while (buckets < capacity) buckets *= 2;
+    // Rows are stored plus one, so that fresh zeroed memory means "empty" and need not be touched.
+    this.#buckets = new Int32Array(buckets);
+    this.#localBuckets = new Int32Array(buckets);
+    this.#mask = buckets - 1;
+    this.#seed = seed | 0;
+  }
+
+  /** One past the highest row ever used: the bound for walks over all rows. */
+  get highWater(): number {
+    return this.#highWater;
+  }
+
+  isUsed(row: number): boolean {
+    return row < this.#highWater && (this.rows[(row << ROW_SHIFT) + KIND] as number) !== -1;
+  }
+
+  /** A cleared row that is in no bucket yet, or NO_ROW when the table is full. */
+  allocate(): number {
+    let row = this.#free;
+    const rows = this.rows;
+    if (row !== NO_ROW) this.#free = rows[(row << ROW_SHIFT) + NEXT] as number;
+    else if (this.#highWater < this.capacity) row = this.#highWater++;
+    else return NO_ROW;
+    const base = row << ROW_SHIFT;
+    rows.fill(0, base, base + ROW_WORDS);
+    rows[base + NEXT] = NO_ROW;
+    rows[base + LOCAL_NEXT] = NO_ROW;
+    rows[base + TIMER_BUCKET] = -1;
+    rows[base + DESTINATION] = -1;
+    rows[base + CONTROLLER] = NO_ROW;
+    rows[base + CLIENT_EGRESS] = -1;
+    this.count++;
+    return row;
+  }
+
+  /** Gives a row back; it must be in no bucket and have no timer. */
+  release(row: number): void {
+    const base = row << ROW_SHIFT;
+    this.rows[base + KIND] = -1;
+    this.rows[base + NEXT] = this.#free;
+    this.#free = row;
+    this.count--;
+  }
+
+  insert(row: number): void {
+    const rows = this.rows;
+    const base = row << ROW_SHIFT;
+    const bucket = this.#clientBucket(base);
+    rows[base + NEXT] = (this.#buckets[bucket] as number) - 1;
+    this.#buckets[bucket] = row + 1;
+    rows[base + FLAGS] = (rows[base + FLAGS] as number) | ConnectionFlag.HASHED;
+    if (((rows[base + FLAGS] as number) & ConnectionFlag.FULL_NAT) !== 0) {
+      const local = this.#localBucket(base);
+      rows[base + LOCAL_NEXT] = (this.#localBuckets[local] as number) - 1;
+      this.#localBuckets[local] = row + 1;
+      this.#localCount++;
+    }
+  }
+
+  remove(row: number): void {
+    const rows = this.rows;
+    const base = row << ROW_SHIFT;
+    const flags = rows[base + FLAGS] as number;
+    if ((flags & ConnectionFlag.HASHED) === 0) return;
+    rows[base + FLAGS] = flags & ~ConnectionFlag.HASHED;
+    this.#unlink(this.#buckets, this.#clientBucket(base), NEXT, row);
+    if ((flags & ConnectionFlag.FULL_NAT) !== 0) {
+      this.#unlink(this.#localBuckets, this.#localBucket(base), LOCAL_NEXT, row);
+      this.#localCount--;
+    }
+  }
+
+  /** The connection this packet belongs to when it comes from the client. */
+  findInbound(packet: Endpoints): number {
+    const rows = this.rows;
+    const ports = (packet.sourcePort << 16) | packet.destinationPort;
+    const kind = packet.protocol | (packet.ipv6 ? KIND_IPV6 : 0);
+    const bucket = this.#hash(
+      packet.protocol,
+      packet.source0,
+      packet.source1,
+      packet.source2,
+      packet.source3,
+      packet.sourcePort,
+    );
+    for (
+      let row = (this.#buckets[bucket] as number) - 1;
+      row !== NO_ROW;
+      row = rows[(row << ROW_SHIFT) + NEXT] as number
+    ) {
+      const base = row << ROW_SHIFT;
+      if (
+        rows[base + CLIENT + 3] === packet.source3 &&
+        rows[base + CLIENT_AND_VIRTUAL_PORT] === ports &&
+        rows[base + VIRTUAL + 3] === packet.destination3 &&
+        rows[base + KIND] === kind &&
+        ((rows[base + FLAGS] as number) & ConnectionFlag.TEMPLATE) === 0 &&
+        (!packet.ipv6 || (this.#sameSource(base + CLIENT, packet) && this.#sameDestination(base + VIRTUAL, packet)))
+      ) {
+        return row;
+      }
+    }
+    return NO_ROW;
+  }
+
+  /** The connection this packet belongs to when it goes back to the client (not full NAT). */
+  findOutbound(packet: Endpoints): number {
+    const rows = this.rows;
+    const kind = packet.protocol | (packet.ipv6 ? KIND_IPV6 : 0);
+    const bucket = this.#hash(
+      packet.protocol,
+      packet.destination0,
+      packet.destination1,
+      packet.destination2,
+      packet.destination3,
+      packet.destinationPort,
+    );
+    for (
+      let row = (this.#buckets[bucket] as number) - 1;
+      row !== NO_ROW;
+      row = rows[(row << ROW_SHIFT) + NEXT] as number
+    ) {
+      const base = row << ROW_SHIFT;
+      if (
+        rows[base + CLIENT + 3] !== packet.destination3 ||
+        (rows[base + CLIENT_AND_VIRTUAL_PORT] as number) >>> 16 !== packet.destinationPort ||
+        rows[base + KIND] !== kind
+      ) {
+        continue;
+      }
+      const flags = rows[base + FLAGS] as number;
+      if ((flags & (ConnectionFlag.TEMPLATE | ConnectionFlag.FULL_NAT)) !== 0) continue;
+      const masquerade = (flags & ConnectionFlag.METHOD_MASK) === 0;
+      const at = base + (masquerade ? DESTINATION_ADDRESS : VIRTUAL);
+      const port = masquerade
+        ? (rows[base + DESTINATION_AND_LOCAL_PORT] as number) >>> 16
+        : (rows[base + CLIENT_AND_VIRTUAL_PORT] as number) & 0xffff;
+      if (rows[at + 3] !== packet.source3 || port !== packet.sourcePort) continue;
+      if (packet.ipv6 && !(this.#sameDestination(base + CLIENT, packet) && this.#sameSource(at, packet))) continue;
+      return row;
+    }
+    return NO_ROW;
+  }
+
+  /** Full NAT: the connection whose server sends this packet to the director's own endpoint. IPv4. */
+  findLocal(packet: Endpoints): number {
+    if (this.#localCount === 0) return NO_ROW;
+    return this.findLocalEndpoint(
+      packet.protocol,
+      packet.destination3,
+      packet.destinationPort,
+      packet.source3,
+      packet.sourcePort,
+    );
+  }
+
+  /** The full-NAT connection between our `local:localPort` and the server `address:port`. */
+  findLocalEndpoint(protocol: number, local: number, localPort: number, address: number, port: number): number {
+    const rows = this.rows;
+    const ports = (port << 16) | localPort;
+    const bucket = this.#hash(protocol, 0, 0, 0, local, localPort);
+    for (
+      let row = (this.#localBuckets[bucket] as number) - 1;
+      row !== NO_ROW;
+      row = rows[(row << ROW_SHIFT) + LOCAL_NEXT] as number
+    ) {
+      const base = row << ROW_SHIFT;
+      if (
+        rows[base + LOCAL_ADDRESS] === local &&
+        rows[base + DESTINATION_AND_LOCAL_PORT] === ports &&
+        rows[base + DESTINATION_ADDRESS + 3] === address &&
+        rows[base + KIND] === protocol
+      ) {
+        return row;
+      }
+    }
+    return NO_ROW;
+  }
+
+  #sameSource(at: number, packet: Endpoints): boolean {
+    const rows = this.rows;
+    return rows[at] === packet.source0 && rows[at + 1] === packet.source1 && rows[at + 2] === packet.source2;
+  }
+
+  #sameDestination(at: number, packet: Endpoints): boolean {
+    const rows = this.rows;
+    return (
+      rows[at] === packet.destination0 && rows[at + 1] === packet.destination1 && rows[at + 2] === packet.destination2
+    );
+  }
+
+  #clientBucket(base: number): number {
+    const rows = this.rows;
+    return this.#hash(
+      (rows[base + KIND] as number) & 0xff,
+      rows[base + CLIENT] as number,
+      rows[base + CLIENT + 1] as number,
+      rows[base + CLIENT + 2] as number,
+      rows[base + CLIENT + 3] as number,
+      (rows[base + CLIENT_AND_VIRTUAL_PORT] as number) >>> 16,
+    );
+  }
+
+  #localBucket(base: number): number {
+    const rows = this.rows;
+    return this.#hash(
+      (rows[base + KIND] as number) & 0xff,
+      0,
+      0,
+      0,
+      rows[base + LOCAL_ADDRESS] as number,
+      (rows[base + DESTINATION_AND_LOCAL_PORT] as number) & 0xffff,
+    );
+  }
+
+  /** Mixes the endpoint with a secret seed, so that nobody outside can aim for one bucket. */
+  #hash(protocol: number, w0: number, w1: number, w2: number, w3: number, port: number): number {
+    let h = Math.imul(w3 ^ this.#seed, 0x9e3779b1);
+    h = Math.imul(h ^ (h >>> 15) ^ ((port << 8) | protocol), 0x85ebca6b);
+    if ((w0 | w1 | w2) !== 0) {
+      h = Math.imul(h ^ (h >>> 13) ^ w2, 0xc2b2ae35);
+      h = Math.imul(h ^ (h >>> 15) ^ w1, 0x9e3779b1);
+      h = Math.imul(h ^ (h >>> 13) ^ w0, 0x85ebca6b);
+    }
+    h ^= h >>> 16;
+    h = Math.imul(h, 0xc2b2ae35);
+    return (h ^ (h >>> 13)) & this.#mask;
+  }
+
+  #unlink(buckets: Int32Array, bucket: number, column: number, row: number): void {
+    const rows = this.rows;
+    const next = rows[(row << ROW_SHIFT) + column] as number;
+    let current = (buckets[bucket] as number) - 1;
+    if (current === row) {
+      buckets[bucket] = next + 1;
+      return;
+    }
+    while (current !== NO_ROW) {
+      const base = current << ROW_SHIFT;
+      const following = rows[base + column] as number;
+      if (following === row) {
+        rows[base + column] = next;
+        return;
+      }
+      current = following;
+    }
+  }
+}

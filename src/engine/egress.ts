@@ -1,0 +1,98 @@
+/**
+ * Where a packet leaves: link, next hop, MTU, and the address this host uses there. One object per next hop and
+ * link, shared by all connections that go that way and named by a number that a connection row can remember.
+ */
+
+import { NEIGHBORS_MAX } from '../model/limits.ts';
+import type { EngineContext } from './context.ts';
+import type { Neighbor } from './neighbor.ts';
+import { LOCAL } from './network.ts';
+
+export interface Egress {
+  /** Identifier for connection rows; valid while `generation` is the network's. */
+  readonly id: number;
+  readonly generation: number;
+  readonly kind: 'remote' | 'local' | 'none';
+  /** `remote` only. */
+  readonly neighbor: Neighbor | null;
+  readonly mtu: number;
+  /** Source address towards it, 0: none. */
+  readonly source: number;
+}
+
+/** Next hops come and go; so many are remembered before all are looked up anew. */
+const EGRESSES_MAX = 4 * NEIGHBORS_MAX;
+
+export class EgressTable {
+  #generation = -1;
+  /** Identifiers never repeat, so a row's old one is recognised after the network changed. */
+  #firstId = 0;
+  #byId: Egress[] = [];
+  #byNeighbor = new Map<Neighbor, Egress>();
+  #local: Egress | null = null;
+  #none: Egress | null = null;
+  /** By destination index: most packets go to few servers. */
+  #byDestination: (Egress | undefined)[] = [];
+
+  /** The egress a row remembers, looked up anew by address when the network changed since. */
+  byId(context: EngineContext, id: number, address: number): Egress {
+    if (context.network.generation !== this.#generation) this.#forget(context.network.generation);
+    const known = id >= this.#firstId ? this.#byId[id - this.#firstId] : undefined;
+    return known === undefined || known.neighbor?.forgotten ? this.towards(context, address) : known;
+  }
+
+  towards(context: EngineContext, address: number): Egress {
+    const { network } = context;
+    if (network.generation !== this.#generation) this.#forget(network.generation);
+    const hop = network.route(address);
+    if (hop === null) return (this.#none ??= this.#add('none', null, 0, 0));
+    if (hop === LOCAL) return (this.#local ??= this.#add('local', null, 65_535, 0));
+    const neighbor = context.neighbors.of(hop.link, hop.nextHop);
+    let egress = this.#byNeighbor.get(neighbor);
+    if (egress === undefined || egress.source !== hop.source) {
+      egress = this.#add('remote', neighbor, hop.mtu, hop.source);
+      this.#byNeighbor.set(neighbor, egress);
+    }
+    return egress;
+  }
+
+  ofDestination(context: EngineContext, index: number, address: number): Egress {
+    const known = this.#byDestination[index];
+    if (known !== undefined && known.generation === context.network.generation) {
+      const { neighbor } = known;
+      if (neighbor === null || !neighbor.forgotten) return known;
+    }
+    const egress = this.towards(context, address);
+    this.#byDestination[index] = egress;
+    return egress;
+  }
+
+  /** A destination index may be used again for another address. */
+  forgetDestination(index: number): void {
+    this.#byDestination[index] = undefined;
+  }
+
+  #add(kind: Egress['kind'], neighbor: Neighbor | null, mtu: number, source: number): Egress {
+    if (this.#byId.length >= EGRESSES_MAX) this.#forget(this.#generation);
+    const egress: Egress = {
+      id: this.#firstId + this.#byId.length,
+      generation: this.#generation,
+      kind,
+      neighbor,
+      mtu,
+      source,
+    };
+    this.#byId.push(egress);
+    return egress;
+  }
+
+  #forget(generation: number): void {
+    this.#firstId += this.#byId.length;
+    this.#byId = [];
+    this.#byNeighbor = new Map();
+    this.#byDestination = [];
+    this.#local = null;
+    this.#none = null;
+    this.#generation = generation;
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * The pure machine: commands, frames, the time and one seed go in; frames, answers and counters come out. It opens
+ * nothing and reads no clock, so the same inputs give the same bytes, every time, on every computer.
+ */
+import type { Answer, Command, CommandName } from '../model/commands.ts';
+import type { NetworkSnapshot } from '../model/network.ts';
+import { NO_LINK, type PacketBatch } from '../wire/packet-batch.ts';
+import { EngineContext, type EngineOptions, TICK_MS } from './context.ts';
+import { executeCommand } from './execute.ts';
+import { isHeldBack } from './held-back.ts';
+import { expireConnection } from './lifetime.ts';
+import { Network } from './network.ts';
+import { Packet } from './packet.ts';
+import { processPacket } from './pipeline.ts';
+import { sendToHost } from './send.ts';
+import { DROP, PASS } from './verdict.ts';
+
+export type { EngineOptions } from './context.ts';
+
+/** The kernel's estimator timer: two seconds, rounded up by its timing wheel. */
+const ESTIMATE_TICKS = 504;
+/** While timers run the engine wants to be called at least this often. */
+const TIMER_SLACK_MS = 50;
+
+export class Engine {
+  readonly #context: EngineContext;
+  readonly #packet = new Packet();
+  readonly #expire: (row: number) => void;
+  #nextEstimateTick = ESTIMATE_TICKS;
+
+  constructor(options: EngineOptions) {
+    const context = new EngineContext(options);
+    this.#context = context;
+    this.#expire = (row) => expireConnection(context, row);
+  }
+
+  /** Frames the engine itself says. The caller transmits them after each batch and each `advance`, then clears. */
+  get outbox(): PacketBatch {
+    return this.#context.outbox;
+  }
+
+  /** Links, addresses and routes of the host. Connections stay; next hops are looked up anew. */
+  setNetwork(snapshot: NetworkSnapshot): void {
+    const context = this.#context;
+    context.network = new Network(snapshot, context.network.generation + 1);
+    context.neighbors.rebuild((index) => context.network.link(index), snapshot.neighbors);
+  }
+
+  /** Throws an IpvsError when the command is refused; then nothing has changed. */
+  execute<N extends CommandName>(command: Command<N>): Answer<N> {
+    return executeCommand(this.#context, command);
+  }
+
+  /** Decides about every frame of the batch and rewrites in place. Never throws, whatever the bytes are. */
+  process(batch: PacketBatch, nowMs: number): void {
+    const context = this.#context;
+    context.setTime(nowMs);
+    const packet = this.#packet;
+    for (let slot = 0; slot < batch.count; slot++) {
+      packet.load(batch, slot);
+      batch.egress[slot] = NO_LINK;
+      const verdict = processPacket(context, packet);
+      batch.verdict[slot] = verdict;
+      context.verdictCounts[verdict]!++;
+      if (verdict === DROP) context.dropCounts[packet.reason]!++;
+      else if (verdict === PASS) {
+        context.passCounts[packet.reason]!++;
+        this.#giveBack(packet);
+      }
+    }
+  }
+
+  /** Timers, rates and questions to neighbours up to `nowMs`. */
+  advance(nowMs: number): void {
+    const context = this.#context;
+    context.setTime(nowMs);
+    context.timers.advance(context.nowTick, this.#expire);
+    while (((context.nowTick - this.#nextEstimateTick) | 0) >= 0) {
+      context.services.estimate();
+      this.#nextEstimateTick = (this.#nextEstimateTick + ESTIMATE_TICKS) | 0;
+    }
+    context.services.advance(context.nowTick);
+    context.neighbors.advance(context);
+  }
+
+  /** When `advance` should be called next, in the milliseconds of `nowMs`. */
+  nextDeadlineMs(): number {
+    const context = this.#context;
+    const estimate = context.nowMs + Math.max(1, (this.#nextEstimateTick - context.nowTick) | 0) * TICK_MS;
+    const timers = context.timers.count > 0 ? context.nowMs + TIMER_SLACK_MS : Number.POSITIVE_INFINITY;
+    return Math.min(estimate, timers, context.neighbors.nextDeadlineMs());
+  }
+
+  /** The guard kept this frame from the host's stack, but it is not ours: hand it over. */
+  #giveBack(packet: Packet): void {
+    const { cable } = this.#context.network;
+    if (cable === null || packet.ingress === cable.link.index) return;
+    if (isHeldBack(this.#context, packet)) sendToHost(this.#context, packet);
+  }
+}

@@ -1,0 +1,81 @@
+/** Commands to the engine: those about the service table go there, the others are answered here. */
+import { executeTableCommand } from '../balance/execute.ts';
+import type { Answer, Command, CommandName, EngineCounters } from '../model/commands.ts';
+import { IpvsError } from '../model/errors.ts';
+import { CONNECTION_TABLE_SIZE } from '../model/limits.ts';
+import { TICKS_PER_SECOND, type Timeouts } from '../model/settings.ts';
+import { listConnections } from './connection-listing.ts';
+import type { EngineContext } from './context.ts';
+import { TCP_ESTABLISHED, TCP_FIN_WAIT } from './protocols/tcp-states.ts';
+import { requireSupported } from './supported.ts';
+import { REASON_NAMES, VERDICT_NAMES } from './verdict.ts';
+
+/** Version of the kernel's table that we answer for. */
+const TABLE_VERSION = '1.2.1';
+const TIMEOUT_SECONDS_MAX = Math.floor(0x7fff_ffff / TICKS_PER_SECOND);
+
+export function executeCommand<N extends CommandName>(context: EngineContext, command: Command<N>): Answer<N> {
+  const any = command as Command;
+  requireSupported(any);
+  const own = executeOwn(context, any);
+  const answer = own === undefined ? executeTableCommand(context.services, any, context.nowTick) : own;
+  if (answer === undefined) throw new IpvsError('EOPNOTSUPP', `${command.name}: the packet engine does not know it`);
+  return answer as Answer<N>;
+}
+
+function executeOwn(context: EngineContext, command: Command): Answer<CommandName> | undefined {
+  switch (command.name) {
+    case 'info':
+      return { version: TABLE_VERSION, connectionTableSize: CONNECTION_TABLE_SIZE };
+    case 'listConnections':
+      return listConnections(context, command.cursor, command.limit);
+    case 'getTimeouts':
+      return context.timeouts;
+    case 'setTimeouts':
+      setTimeouts(context, command.timeouts);
+      return null;
+    case 'listSyncDaemons':
+      return { daemons: [] };
+    case 'getCounters':
+      return countersOf(context);
+    default:
+      return undefined;
+  }
+}
+
+/** 0 leaves a value alone; connections take a new one with their next packet. */
+function setTimeouts(context: EngineContext, wanted: Timeouts): void {
+  for (const name of ['tcpSeconds', 'tcpFinSeconds', 'udpSeconds'] as const) {
+    const value: unknown = wanted?.[name];
+    if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= TIMEOUT_SECONDS_MAX) continue;
+    throw new IpvsError('EINVAL', `timeouts.${name} must be a whole number of seconds, 0 to ${TIMEOUT_SECONDS_MAX}`);
+  }
+  const timeouts: Timeouts = {
+    tcpSeconds: wanted.tcpSeconds || context.timeouts.tcpSeconds,
+    tcpFinSeconds: wanted.tcpFinSeconds || context.timeouts.tcpFinSeconds,
+    udpSeconds: wanted.udpSeconds || context.timeouts.udpSeconds,
+  };
+  context.timeouts = timeouts;
+  context.tcpTimeoutTicks[TCP_ESTABLISHED] = timeouts.tcpSeconds * TICKS_PER_SECOND;
+  context.tcpTimeoutTicks[TCP_FIN_WAIT] = timeouts.tcpFinSeconds * TICKS_PER_SECOND;
+  context.udpTimeoutTicks = timeouts.udpSeconds * TICKS_PER_SECOND;
+}
+
+function countersOf(context: EngineContext): EngineCounters {
+  return {
+    verdicts: named(VERDICT_NAMES, context.verdictCounts),
+    drops: named(REASON_NAMES, context.dropCounts),
+    passes: named(REASON_NAMES, context.passCounts),
+    connections: context.connections.count,
+    connectionsMax: context.connections.capacity,
+  };
+}
+
+/** Counters above 0 by name. */
+function named(names: readonly string[], counts: Float64Array): Record<string, number> {
+  const result: Record<string, number> = {};
+  names.forEach((name, index) => {
+    if ((counts[index] as number) > 0) result[name] = counts[index] as number;
+  });
+  return result;
+}

@@ -1,0 +1,97 @@
+/**
+ * Timing wheel for connection timers, with the kernel's rule of when a timer really fires: a timer set for
+ * `d` ticks sits on level n, the smallest with d < 63 * 8^n, and fires at the next multiple of 8^n ticks after
+ * its due tick. So long timers are a little late and restarting one costs nothing while its bucket stays the same.
+ */
+import { EXPIRES_TICK, NO_ROW, ROW_SHIFT, TIMER_BUCKET, TIMER_NEXT, TIMER_PREVIOUS } from './connection.ts';
+
+const LEVELS = 9;
+const LEVEL_BUCKETS = 64;
+const LEVEL_SHIFT = 3;
+
+export class TimingWheel {
+  readonly #rows: Int32Array;
+  readonly #heads = new Int32Array(LEVELS * LEVEL_BUCKETS).fill(NO_ROW);
+  #tick: number;
+  /** Timers that run. */
+  count = 0;
+
+  constructor(rows: Int32Array, tick: number) {
+    this.#rows = rows;
+    this.#tick = tick;
+  }
+
+  /** (Re)starts the timer of `row` so that it is due at `dueTick`. */
+  set(row: number, dueTick: number): void {
+    const rows = this.#rows;
+    const base = row << ROW_SHIFT;
+    rows[base + EXPIRES_TICK] = dueTick;
+    const bucket = this.#bucketFor(dueTick);
+    const current = rows[base + TIMER_BUCKET] as number;
+    if (current === bucket) return;
+    if (current >= 0) this.#unlink(base, current);
+    else this.count++;
+    const head = this.#heads[bucket] as number;
+    rows[base + TIMER_BUCKET] = bucket;
+    rows[base + TIMER_NEXT] = head;
+    rows[base + TIMER_PREVIOUS] = NO_ROW;
+    if (head !== NO_ROW) rows[(head << ROW_SHIFT) + TIMER_PREVIOUS] = row;
+    this.#heads[bucket] = row;
+  }
+
+  cancel(row: number): void {
+    const base = row << ROW_SHIFT;
+    const bucket = this.#rows[base + TIMER_BUCKET] as number;
+    if (bucket < 0) return;
+    this.#unlink(base, bucket);
+    this.#rows[base + TIMER_BUCKET] = -1;
+    this.count--;
+  }
+
+  /** Fires every timer up to and including `tick`; `fire` may set, cancel and free any row. */
+  advance(tick: number, fire: (row: number) => void): void {
+    while (((tick - this.#tick) | 0) > 0) {
+      if (this.count === 0) {
+        this.#tick = tick;
+        return;
+      }
+      const now = (this.#tick + 1) | 0;
+      this.#tick = now;
+      let top = 0;
+      while (top + 1 < LEVELS && (now & ((1 << ((top + 1) * LEVEL_SHIFT)) - 1)) === 0) top++;
+      // The kernel runs the highest level first.
+      for (let level = top; level >= 0; level--) {
+        this.#fireBucket(level * LEVEL_BUCKETS + ((now >>> (level * LEVEL_SHIFT)) & (LEVEL_BUCKETS - 1)), fire);
+      }
+    }
+  }
+
+  #fireBucket(bucket: number, fire: (row: number) => void): void {
+    const rows = this.#rows;
+    // A fired row may free others of this bucket, so the head is read anew each time.
+    for (let row = this.#heads[bucket] as number; row !== NO_ROW; row = this.#heads[bucket] as number) {
+      this.#unlink(row << ROW_SHIFT, bucket);
+      rows[(row << ROW_SHIFT) + TIMER_BUCKET] = -1;
+      this.count--;
+      fire(row);
+    }
+  }
+
+  #bucketFor(dueTick: number): number {
+    const delta = (dueTick - this.#tick) | 0;
+    // Overdue: the next tick. The bucket of the running tick may just be in work.
+    if (delta < 0) return (this.#tick + 1) & (LEVEL_BUCKETS - 1);
+    let level = 0;
+    while (level < LEVELS - 1 && delta >= 63 * 8 ** level) level++;
+    return level * LEVEL_BUCKETS + (((dueTick >>> (level * LEVEL_SHIFT)) + 1) & (LEVEL_BUCKETS - 1));
+  }
+
+  #unlink(base: number, bucket: number): void {
+    const rows = this.#rows;
+    const next = rows[base + TIMER_NEXT] as number;
+    const previous = rows[base + TIMER_PREVIOUS] as number;
+    if (next !== NO_ROW) rows[(next << ROW_SHIFT) + TIMER_PREVIOUS] = previous;
+    if (previous !== NO_ROW) rows[(previous << ROW_SHIFT) + TIMER_NEXT] = next;
+    else this.#heads[bucket] = next;
+  }
+}

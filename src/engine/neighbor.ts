@@ -1,0 +1,198 @@
+/**
+ * Next hops and their MAC addresses: asks by ARP, learns from what is said, parks frames for a hop that has not
+ * answered yet, and answers for VIPs that the host does not own. Source: RFC 826, RFC 1122 section 2.3.2.
+ */
+import { NEIGHBORS_MAX, PARKED_FRAMES_MAX, PARKED_FRAMES_PER_NEIGHBOR } from '../model/limits.ts';
+import type { NetworkNeighbor } from '../model/network.ts';
+import { parseIpv4, parseMac } from '../wire/address.ts';
+import { writeArpRequest } from '../wire/arp.ts';
+import { setEthernetAddresses } from '../wire/ethernet.ts';
+import type { EngineContext } from './context.ts';
+import { OUTBOX_FRAME_BYTES } from './context.ts';
+import type { EngineLink } from './network.ts';
+import { REASON } from './verdict.ts';
+
+/** Between two questions for a hop that does not answer; after this many it counts as unreachable. */
+const RETRY_MS = 1000;
+const PROBES_MAX = 3;
+/** A known hop that is in use is asked again after this long, and used on meanwhile. */
+const REFRESH_MS = 30_000;
+
+export interface Neighbor {
+  readonly link: EngineLink;
+  readonly address: number;
+  readonly mac: Uint8Array;
+  /** The MAC is known. */
+  resolved: boolean;
+  /** Set by the operator: never asked for. */
+  permanent: boolean;
+  /** Thrown out of the table: whoever remembers it must look again. */
+  forgotten: boolean;
+  confirmedMs: number;
+  /** Questions asked since the last answer, and when the next is due (0: none). */
+  probes: number;
+  nextProbeMs: number;
+  parked: Uint8Array[];
+}
+
+export class NeighborTable {
+  /** By link index and address; the key is exact below 2^53. */
+  #byKey = new Map<number, Neighbor>();
+  /** Those with a question on the way. */
+  readonly #asking = new Set<Neighbor>();
+  #parkedFrames = 0;
+
+  get size(): number {
+    return this.#byKey.size;
+  }
+
+  /** The neighbour at `address` on `link`; a new one is unresolved. */
+  of(link: EngineLink, address: number): Neighbor {
+    const key = link.index * 0x1_0000_0000 + (address >>> 0);
+    let neighbor = this.#byKey.get(key);
+    if (neighbor === undefined) {
+      if (this.#byKey.size >= NEIGHBORS_MAX) this.#makeRoom();
+      neighbor = {
+        link,
+        address,
+        mac: new Uint8Array(6),
+        resolved: false,
+        permanent: false,
+        forgotten: false,
+        confirmedMs: 0,
+        probes: 0,
+        nextProbeMs: 0,
+        parked: [],
+      };
+      this.#byKey.set(key, neighbor);
+    }
+    return neighbor;
+  }
+
+  /** Called when links, addresses or permanent entries changed: what was learned on a link that stays is kept. */
+  rebuild(links: (index: number) => EngineLink | null, permanent: readonly NetworkNeighbor[]): void {
+    const old = this.#byKey;
+    this.#byKey = new Map();
+    this.#asking.clear();
+    for (const before of old.values()) {
+      before.forgotten = true;
+      this.#parkedFrames -= before.parked.length;
+      const link = links(before.link.index);
+      if (link === null || before.permanent || !before.resolved) continue;
+      const neighbor = this.of(link, before.address);
+      neighbor.mac.set(before.mac);
+      neighbor.resolved = true;
+      neighbor.confirmedMs = before.confirmedMs;
+    }
+    for (const entry of permanent) {
+      const link = links(entry.linkIndex);
+      const address = parseIpv4(entry.address);
+      const mac = parseMac(entry.mac);
+      if (link === null || address === null || mac === null) continue;
+      const neighbor = this.of(link, address);
+      neighbor.mac.set(mac);
+      neighbor.resolved = true;
+      neighbor.permanent = true;
+    }
+  }
+
+  /** A hop in use: asks again when its last answer is old. */
+  refresh(context: EngineContext, neighbor: Neighbor): void {
+    if (neighbor.permanent || neighbor.nextProbeMs !== 0) return;
+    if (context.nowMs - neighbor.confirmedMs >= REFRESH_MS) this.#ask(context, neighbor);
+  }
+
+  /**
+   * Keeps a copy of the frame `bytes[start..end)` until the hop answers. False: no room, or a frame too long to
+   * be kept; the sender will repeat it.
+   */
+  park(context: EngineContext, neighbor: Neighbor, bytes: Uint8Array, start: number, end: number): boolean {
+    if (end - start > OUTBOX_FRAME_BYTES || this.#parkedFrames >= PARKED_FRAMES_MAX) return false;
+    if (neighbor.parked.length >= PARKED_FRAMES_PER_NEIGHBOR) return false;
+    neighbor.parked.push(bytes.slice(start, end));
+    this.#parkedFrames++;
+    if (neighbor.nextProbeMs === 0) this.#ask(context, neighbor);
+    return true;
+  }
+
+  /** Somebody at `address` on `link` said that its MAC is `mac`; only known neighbours are of interest. */
+  learn(context: EngineContext, link: EngineLink, address: number, mac: Uint8Array): void {
+    const neighbor = this.#byKey.get(link.index * 0x1_0000_0000 + (address >>> 0));
+    if (neighbor === undefined || neighbor.permanent) return;
+    neighbor.mac.set(mac);
+    neighbor.resolved = true;
+    neighbor.confirmedMs = context.nowMs;
+    neighbor.probes = 0;
+    neighbor.nextProbeMs = 0;
+    this.#asking.delete(neighbor);
+    this.#release(context, neighbor);
+  }
+
+  /** Repeats questions, gives up on hops that never answer. */
+  advance(context: EngineContext): void {
+    for (const neighbor of this.#asking) {
+      if (neighbor.nextProbeMs > context.nowMs) continue;
+      if (neighbor.probes < PROBES_MAX) {
+        this.#ask(context, neighbor);
+        continue;
+      }
+      this.#asking.delete(neighbor);
+      neighbor.resolved = false;
+      neighbor.probes = 0;
+      neighbor.nextProbeMs = 0;
+      context.dropCounts[REASON['neighbor-unknown']]! += neighbor.parked.length;
+      this.#parkedFrames -= neighbor.parked.length;
+      neighbor.parked = [];
+    }
+  }
+
+  /** When `advance` has something to do, Infinity: nothing is asked for. */
+  nextDeadlineMs(): number {
+    let next = Number.POSITIVE_INFINITY;
+    for (const neighbor of this.#asking) next = Math.min(next, neighbor.nextProbeMs);
+    return next;
+  }
+
+  #ask(context: EngineContext, neighbor: Neighbor): void {
+    neighbor.probes++;
+    neighbor.nextProbeMs = context.nowMs + RETRY_MS;
+    this.#asking.add(neighbor);
+    const slot = context.claimOutboxSlot();
+    if (slot < 0) return;
+    const { outbox } = context;
+    const start = outbox.start[slot] as number;
+    const { link } = neighbor;
+    const sender =
+      link.addresses.find(({ address, mask }) => (address & mask) === (neighbor.address & mask)) ?? link.addresses[0];
+    outbox.end[slot] = start + writeArpRequest(outbox.bytes, start, link.mac, sender?.address ?? 0, neighbor.address);
+    outbox.egress[slot] = link.index;
+  }
+
+  #release(context: EngineContext, neighbor: Neighbor): void {
+    const { outbox } = context;
+    for (const frame of neighbor.parked) {
+      const slot = context.claimOutboxSlot();
+      if (slot < 0) continue;
+      const start = outbox.start[slot] as number;
+      outbox.bytes.set(frame, start);
+      outbox.end[slot] = start + frame.length;
+      setEthernetAddresses(outbox.bytes, start, neighbor.mac, neighbor.link.mac);
+      outbox.egress[slot] = neighbor.link.index;
+    }
+    this.#parkedFrames -= neighbor.parked.length;
+    neighbor.parked = [];
+  }
+
+  /** Throws out learned entries that nobody waits for, a quarter of the table, oldest first. */
+  #makeRoom(): void {
+    let left = NEIGHBORS_MAX / 4;
+    for (const [key, neighbor] of this.#byKey) {
+      if (left === 0) break;
+      if (neighbor.permanent || neighbor.parked.length > 0) continue;
+      neighbor.forgotten = true;
+      this.#asking.delete(neighbor);
+      this.#byKey.delete(key);
+      left--;
+    }
+  }
+}

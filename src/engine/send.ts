@@ -1,0 +1,88 @@
+/** The last step of every path: put MAC addresses on a frame and name its link, or keep it until they are known. */
+
+import { readUint16, writeUint16 } from '../wire/bytes.ts';
+import { addBytes, fold, pseudoHeaderSum } from '../wire/checksum.ts';
+import { setEthernetAddresses } from '../wire/ethernet.ts';
+import { PROTOCOL_TCP } from '../wire/ipv4.ts';
+import { FrameFlag, NO_LINK, TO_HOST } from '../wire/packet-batch.ts';
+import type { EngineContext } from './context.ts';
+import { give } from './dissect.ts';
+import type { Egress } from './egress.ts';
+import type { Neighbor } from './neighbor.ts';
+import type { Packet } from './packet.ts';
+import { CONSUME, DELIVER, DROP, REASON, TRANSMIT, type Verdict } from './verdict.ts';
+
+/** Sends the packet in hand by a `remote` egress. */
+export function sendBy(context: EngineContext, packet: Packet, egress: Egress): Verdict {
+  const neighbor = egress.neighbor as Neighbor;
+  if (!neighbor.resolved) return park(context, packet, neighbor);
+  context.neighbors.refresh(context, neighbor);
+  setEthernetAddresses(packet.bytes, packet.start, neighbor.mac, neighbor.link.mac);
+  packet.batch.egress[packet.slot] = neighbor.link.index;
+  return TRANSMIT;
+}
+
+/** Gives the packet in hand, as it is now, to the host's own stack. */
+export function sendToHost(context: EngineContext, packet: Packet): Verdict {
+  const { cable } = context.network;
+  if (cable === null) {
+    packet.batch.egress[packet.slot] = TO_HOST;
+    return DELIVER;
+  }
+  setEthernetAddresses(packet.bytes, packet.start, cable.hostMac, cable.engineMac);
+  packet.batch.egress[packet.slot] = cable.link.index;
+  return DELIVER;
+}
+
+/** Sends a frame of the engine's own, already in outbox `slot`, towards `address`. */
+export function sendOwnFrame(context: EngineContext, slot: number, address: number): void {
+  const { outbox } = context;
+  const start = outbox.start[slot] as number;
+  const egress = context.egresses.towards(context, address);
+  if (egress.kind === 'local') {
+    const { cable } = context.network;
+    if (cable === null) outbox.egress[slot] = TO_HOST;
+    else {
+      setEthernetAddresses(outbox.bytes, start, cable.hostMac, cable.engineMac);
+      outbox.egress[slot] = cable.link.index;
+    }
+    return;
+  }
+  outbox.egress[slot] = NO_LINK;
+  if (egress.kind === 'none') return;
+  const neighbor = egress.neighbor as Neighbor;
+  if (neighbor.resolved) {
+    setEthernetAddresses(outbox.bytes, start, neighbor.mac, neighbor.link.mac);
+    outbox.egress[slot] = neighbor.link.index;
+  } else {
+    context.neighbors.park(context, neighbor, outbox.bytes, start, outbox.end[slot] as number);
+  }
+}
+
+function park(context: EngineContext, packet: Packet, neighbor: Neighbor): Verdict {
+  if (packet.segmentBytes !== 0) return give(packet, DROP, REASON['parking-full']);
+  if (packet.partialChecksum) finishChecksum(packet);
+  if (context.neighbors.park(context, neighbor, packet.bytes, packet.start, packet.end)) return CONSUME;
+  return give(packet, DROP, REASON['parking-full']);
+}
+
+/** A parked frame is sent later from other memory, where nobody would finish its checksum. */
+function finishChecksum(packet: Packet): void {
+  const { bytes, transportAt, end } = packet;
+  const field = transportAt + (packet.protocol === PROTOCOL_TCP ? 16 : 6);
+  writeUint16(bytes, field, 0);
+  const pseudo = pseudoHeaderSum(
+    readAddress(bytes, packet.ipAt + 12),
+    readAddress(bytes, packet.ipAt + 16),
+    packet.protocol,
+    end - transportAt,
+  );
+  const check = ~fold(addBytes(pseudo, bytes, transportAt, end)) & 0xffff;
+  writeUint16(bytes, field, check === 0 && packet.protocol !== PROTOCOL_TCP ? 0xffff : check);
+  packet.batch.flags[packet.slot] = (packet.batch.flags[packet.slot] as number) & ~FrameFlag.PARTIAL_CHECKSUM;
+  packet.partialChecksum = false;
+}
+
+function readAddress(bytes: Uint8Array, at: number): number {
+  return (readUint16(bytes, at) << 16) | readUint16(bytes, at + 2);
+}

@@ -1,0 +1,59 @@
+/**
+ * Full NAT: the director's own port towards a server. A pair (our address and port, server address and port) is
+ * never used by two live connections. The client's port is kept where it may be; ports of the host's own
+ * sockets (net.ipv4.ip_local_port_range) are left alone, since the host does not know of ours.
+ */
+import { PROTOCOL_TCP } from '../wire/ipv4.ts';
+import { NO_ROW, ROW_SHIFT, STATE } from './connection.ts';
+import type { EngineContext } from './context.ts';
+import { removeConnection } from './lifetime.ts';
+import { TCP_CLOSE, TCP_TIME_WAIT } from './protocols/tcp-states.ts';
+
+const PORT_MIN = 1024;
+const PORT_MAX = 65_535;
+/** Ports looked at before giving up: bounds the work a flood can cause. */
+const ATTEMPTS = 512;
+
+/** The chosen port, or 0 when none was found. */
+export function chooseSourcePort(
+  context: EngineContext,
+  protocol: number,
+  local: number,
+  server: number,
+  serverPort: number,
+  clientPort: number,
+): number {
+  const [low, high] = context.network.localPortRange;
+  const below = Math.max(0, Math.min(low, PORT_MAX + 1) - PORT_MIN);
+  const above = Math.max(0, PORT_MAX - Math.max(high, PORT_MIN - 1));
+  const choices = below + above;
+  if (choices === 0) return 0;
+  const { connections } = context;
+  const mayKeep = clientPort >= PORT_MIN && (clientPort < low || clientPort > high);
+  let index = mayKeep
+    ? clientPort < low
+      ? clientPort - PORT_MIN
+      : below + clientPort - Math.max(high + 1, PORT_MIN)
+    : context.random.below(choices);
+  let closed = NO_ROW;
+  let closedPort = 0;
+  const attempts = Math.min(ATTEMPTS, choices);
+  for (let attempt = 0; attempt < attempts; attempt++) {
+    const port = index < below ? PORT_MIN + index : Math.max(high + 1, PORT_MIN) + index - below;
+    const row = connections.findLocalEndpoint(protocol, local, port, server, serverPort);
+    if (row === NO_ROW) return port;
+    if (closed === NO_ROW && protocol === PROTOCOL_TCP) {
+      const state = connections.rows[(row << ROW_SHIFT) + STATE] as number;
+      if (state === TCP_TIME_WAIT || state === TCP_CLOSE) {
+        closed = row;
+        closedPort = port;
+      }
+    }
+    if (attempt === 0) index = context.random.below(choices);
+    else index = index + 1 === choices ? 0 : index + 1;
+  }
+  if (closed === NO_ROW) return 0;
+  // Both sides have closed: the pair is dead, only its timer still runs.
+  removeConnection(context, closed);
+  return closedPort;
+}
