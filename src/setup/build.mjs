@@ -38,6 +38,7 @@ export function buildIsCurrent(root) {
 /** What was built from sources that are gone must not answer in their place. */
 function removeOrphans(root) {
   for (const file of filesBelow(join(root, 'dist'), '.js')) {
+    if (file.startsWith('.bench')) continue;
     const stem = file.slice(0, -'.js'.length);
     if (existsSync(join(root, 'src', `${stem}.ts`))) continue;
     for (const ending of ['.js', '.d.ts']) rmSync(join(root, 'dist', stem + ending), { force: true });
