@@ -12,7 +12,7 @@ const INSIDE = 'UIPVS_LAB_INSIDE';
 /** A user, network and mount namespace; the user is root in them. */
 const UNSHARE = ['unshare', '-U', '-r', '-n', '-m'];
 /** `ip netns` keeps its names in /run/netns. */
-const OWN_RUN = 'mount -t tmpfs tmpfs /run && mkdir /run/netns && exec "$@"';
+const OWN_RUN = 'mount -n -t tmpfs tmpfs /run && mkdir /run/netns && exec "$@"';
 /** Runs the same arguments in the program that this file belongs to. */
 const AGAIN = `const { runLab } = await import(process.argv[1]);
 process.exitCode = await runLab(process.argv.slice(2), process);`;

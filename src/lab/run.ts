@@ -12,7 +12,7 @@ import { hostOf, type LabHost, type LabTopology } from './topology.ts';
  * Starts a program with the lab's own folders over /run and /var/log, which the director's programs write to.
  * `ip netns exec` has given it a mount namespace of its own already, so nobody else sees them.
  */
-const WITH_OWN_FOLDERS = 'mount --bind "$1" /run && mount --bind "$2" /var/log && shift 2 && exec "$@"';
+const WITH_OWN_FOLDERS = 'mount -n --bind "$1" /run && mount -n --bind "$2" /var/log && shift 2 && exec "$@"';
 
 export class Lab {
   readonly id: string;

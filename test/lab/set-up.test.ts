@@ -27,7 +27,8 @@ test('Node from 20.19 on will do, and an older one is told in a sentence', () =>
   for (const version of ['20.19.0', '20.20.2', '22.0.0', '24.1.0', '26.0.0-nightly']) {
     expect(nodeProblem(version), version).toBeNull();
   }
-  for (const version of ['20.18.3', '18.20.0', '4.0.0']) expect(nodeProblem(version)).toContain(`this is Node ${version}`);
+  for (const version of ['20.18.3', '18.20.0', '4.0.0'])
+    expect(nodeProblem(version)).toContain(`this is Node ${version}`);
 });
 
 describe('npm packages', () => {
