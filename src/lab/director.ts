@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type { EngineCounters } from '../model/commands.ts';
 import { LabError, waitFor } from './host.ts';
 import type { Lab } from './run.ts';
+import { FALLBACK_ADDRESS } from './topology.ts';
 
 const PROGRAMS = new URL('../bin/', import.meta.url);
 const READY = /^uipvsd ready/m;
@@ -99,17 +100,14 @@ export class Director {
     return (await this.#lab.mustRun(this.#lab.director, command)).stdout;
   }
 
-  /** Waits until these servers are in the table with a weight above 0. */
+  /** Waits until these servers are in the table with a weight above 0, and the fallback is not. */
   async waitForServers(addresses: readonly string[]): Promise<void> {
     let listing = '';
     const complete = async () => {
       listing = await this.listing();
-      const serving = new Set(
-        parseTable(listing)
-          .filter((entry) => entry.weight > 0)
-          .map((entry) => entry.address),
-      );
-      return addresses.every((address) => serving.has(address)) ? true : null;
+      const entries = parseTable(listing);
+      const serving = new Set(entries.filter((entry) => entry.weight > 0).map((entry) => entry.address));
+      return addresses.every((address) => serving.has(address)) && !serving.has(FALLBACK_ADDRESS) ? true : null;
     };
     const timing = { timeoutMs: TABLE_TIMEOUT_MS, everyMs: 200, signal: this.#signal };
     if ((await waitFor(complete, timing)) !== null) return;

@@ -3,7 +3,7 @@ import type { RunLabOptions } from './options.ts';
 import { FALLBACK_ADDRESS, hostOf, hostsOf, type LabTopology, mainAddress } from './topology.ts';
 
 const COLUMNS = 80;
-const BAR_CELLS = 30;
+const BAR_CELLS = 24;
 
 /** Where text goes; `process.stdout` and `process.stderr` are of this shape. */
 export interface TextSink {
@@ -22,6 +22,8 @@ export interface LabResult {
   readonly requestsPerSecond: number;
   /** Requests that each web server counted, by address; the fallback is 127.0.0.1. */
   readonly perServer: Readonly<Record<string, number>>;
+  /** Connections that each web server accepted; a few more than requests, since ab opens some it does not use. */
+  readonly perServerConnections: Readonly<Record<string, number>>;
   /** Connections that `ipvsadm --stats` shows, by address. */
   readonly perServerInTable: Readonly<Record<string, number>>;
   /** Frames the engine dropped, by reason. */
@@ -154,15 +156,16 @@ function shortName(address: string): string {
   return address === FALLBACK_ADDRESS ? 'fallback' : `.${address.split('.')[3]}`;
 }
 
-/** The distribution as bars, counted by the servers and by the director. */
+/** The distribution as bars: requests and connections counted by the servers, connections by the director. */
 export function formatDistribution(result: LabResult): string {
   const most = Math.max(1, ...Object.values(result.perServer));
-  const title = `  ${'server'.padEnd(25)}${'answered'.padStart(9)}${'in table'.padStart(9)}`;
+  const row = (name: string, counts: readonly (number | string)[], bar: string) =>
+    `  ${name.padEnd(21)}${counts.map((count) => String(count).padStart(10)).join('')}  ${bar}`.trimEnd();
+  const title = row('server', ['requests', 'accepted', 'in table'], '');
   const rows = Object.entries(result.perServer).map(([address, count]) => {
     const name = address === FALLBACK_ADDRESS ? `${address} (fallback)` : address;
-    const inTable = result.perServerInTable[address];
-    const bar = '#'.repeat(Math.round((count / most) * BAR_CELLS));
-    return `  ${name.padEnd(25)}${String(count).padStart(9)}${String(inTable ?? '-').padStart(9)}  ${bar}`.trimEnd();
+    const counts = [count, result.perServerConnections[address], result.perServerInTable[address] ?? '-'];
+    return row(name, counts, '#'.repeat(Math.round((count / most) * BAR_CELLS)));
   });
   return [title, ...rows].join('\n');
 }

@@ -1,7 +1,7 @@
 /** The npm packages: are those installed the ones package-lock.json names, and if not, `npm ci`. */
 import { existsSync, lstatSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { lastLines, run, SetUpError, say } from './terminal.mjs';
+import { run, SetUpError, say } from './terminal.mjs';
 
 /** Optional packages with compiled code, and the file that exists once they are built. */
 const COMPILED = {
@@ -58,6 +58,12 @@ export async function installPackages(root) {
     const reason = offline
       ? 'the npm registry cannot be reached; try again with a network connection'
       : 'npm ci failed';
-    throw new SetUpError(`${reason}.\n${lastLines(output)}`);
+    throw new SetUpError(`${reason}.\n${firstErrors(output)}`);
   }
+}
+
+/** What npm says first; after that come the words of its help. */
+function firstErrors(output) {
+  const errors = output.split('\n').filter((line) => line.startsWith('npm error'));
+  return (errors.length > 0 ? errors : output.trimEnd().split('\n')).slice(0, 15).join('\n');
 }

@@ -49,6 +49,10 @@ function expectNoTrace(run: LabRun): void {
   expect(run.hasFolder).toBe(false);
 }
 
+function sum(counts: readonly number[]): number {
+  return counts.reduce((total, count) => total + count, 0);
+}
+
 describe.each(BACK_ENDS)(
   'the tutorial through %s',
   (io) => {
@@ -59,11 +63,15 @@ describe.each(BACK_ENDS)(
         const run = startLab('tutorial', '--mode', mode, '--io', io, '--json');
         const result = await run.result();
         expect(result).toMatchObject({ scenario: 'tutorial', mode, io, scheduler: 'rr', requests: 1000, failed: 0 });
-        const counts = SERVERS.map((address) => result.perServer[address]);
-        expect(counts.reduce((sum, count) => sum + count, 0)).toBe(1000);
-        expect(Math.max(...counts) - Math.min(...counts)).toBeLessThanOrEqual(1);
+        const requests = SERVERS.map((address) => result.perServer[address]);
+        const inTable = SERVERS.map((address) => result.perServerInTable[address]);
+        expect(sum(requests)).toBe(1000);
+        // Connections take turns exactly. At its end ab leaves up to 20 without a request, on whichever servers.
+        expect(Math.max(...inTable) - Math.min(...inTable)).toBeLessThanOrEqual(1);
+        expect(sum(inTable)).toBeLessThanOrEqual(1020);
+        expect(inTable).toEqual(SERVERS.map((address) => result.perServerConnections[address]));
+        for (const count of requests) expect(Math.abs(count - 1000 / 3)).toBeLessThanOrEqual(20);
         expect(result.perServer[FALLBACK]).toBe(0);
-        expect(SERVERS.map((address) => result.perServerInTable[address])).toEqual(counts);
         expect(result.wrongChecksums ?? 0).toBe(0);
         expectNoTrace(run);
       },
@@ -80,11 +88,11 @@ describe(
       const run = startLab('--kill', '192.168.1.12@300', '--requests', '3000', '--json');
       const result = await run.result();
       const [first, dead, third] = SERVERS.map((address) => result.perServer[address]);
-      expect(dead).toBe(100);
+      expect(Math.abs(dead - 100)).toBeLessThanOrEqual(20);
       expect(result.failed).toBeGreaterThan(0);
       expect(first + third).toBe(3000 - result.failed - dead);
-      // Two servers take turns as three do, but each loses sight of the other's lost connections.
-      expect(Math.abs(first - third)).toBeLessThanOrEqual(result.failed + 1);
+      // The two that live share the rest; every run of ab that was given up may have ended on either.
+      expect(Math.abs(first - third)).toBeLessThanOrEqual(result.failed + 20);
       expect(result.perServer[FALLBACK]).toBe(0);
       expect(run.stderr).toContain('Quiescent real server: 192.168.1.12:80 (192.168.1.120:80) (Weight set to 0)');
       expectNoTrace(run);
@@ -96,9 +104,9 @@ describe(
       const run = startLab(...kills, '--revive', '192.168.1.11@2000', '--requests', '3000', '--json');
       const result = await run.result();
       const counts = SERVERS.map((address) => result.perServer[address]);
-      expect(counts.slice(1)).toEqual([100, 100]);
-      // 100 before it died, and all of the last thousand.
-      expect(counts[0]).toBe(1100);
+      // 300 before they died, and the last thousand through the one that came back.
+      expect(sum(counts)).toBe(1300);
+      for (const count of counts.slice(1)) expect(Math.abs(count - 100)).toBeLessThanOrEqual(20);
       expect(result.perServer[FALLBACK]).toBe(1700 - result.failed);
       expect(result.perServer[FALLBACK]).toBeGreaterThan(0);
       expect(run.stderr).toContain('Added fallback server: 127.0.0.1:80');
