@@ -1,5 +1,5 @@
 /** The names that the recording machine knew: its hosts file, and no DNS. */
-import { type NameService } from '../ipvsadm/io.ts';
+import type { NameService } from '../ipvsadm/io.ts';
 import { parseServicesFile } from '../ipvsadm/services-file.ts';
 
 const HOSTS: readonly (readonly [string, readonly string[]])[] = [

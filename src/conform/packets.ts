@@ -23,5 +23,7 @@ export function comparePackets(expected: RecordedOutput, actual: RecordedOutput)
 
 /** An ICMP error that the director made itself: TTL 64 less nothing, and a quote inside. */
 function isOwnIcmp(packet: Buffer): boolean {
-  return packet.length >= 28 && packet[0] === 0x45 && packet[9] === 1 && packet[8] === 64 && (packet[1]! & 0xc0) === 0xc0;
+  return (
+    packet.length >= 28 && packet[0] === 0x45 && packet[9] === 1 && packet[8] === 64 && (packet[1]! & 0xc0) === 0xc0
+  );
 }

@@ -1,12 +1,13 @@
 /** One recording through the engine in virtual time. */
-import { runIpvsadm } from '../ipvsadm/ipvsadm.ts';
+
 import type { IpvsadmIo, NameService } from '../ipvsadm/io.ts';
+import { runIpvsadm } from '../ipvsadm/ipvsadm.ts';
 import { procConnections, procStatistics } from '../ipvsadm/proc-files.ts';
-import { createRecordedNames } from './names.ts';
 import { RecordedDirector } from './director.ts';
-import { compareCommandOutput, compareFile } from './text.ts';
+import { createRecordedNames } from './names.ts';
 import type { Difference } from './outputs.ts';
-import type { Recording, RecordedStep } from './recording.ts';
+import type { RecordedStep, Recording } from './recording.ts';
+import { compareCommandOutput, compareFile } from './text.ts';
 
 export interface CaseResult {
   readonly id: string;

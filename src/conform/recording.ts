@@ -61,7 +61,7 @@ export interface Recording {
   readonly env: {
     readonly ifaces: readonly RecordedInterface[];
     readonly sysctl: Readonly<Record<string, string>>;
-    readonly netns_created_t: number;
+    readonly netns_created_t?: number;
   };
   readonly steps: readonly RecordedStep[];
 }

@@ -68,7 +68,8 @@ function compareRows(
       });
     }
     if (at >= 0) left.splice(at, 1);
-    else if (row === null || row.seconds !== 0) return { field: 'connection', expected: line, actual: left.join(' / ') };
+    else if (row === null || row.seconds !== 0)
+      return { field: 'connection', expected: line, actual: left.join(' / ') };
   }
   const extra = left.find((line) => (read(line)?.seconds ?? -1) !== 0);
   return extra === undefined ? null : { field: 'connection', expected: 'no such entry', actual: extra };

@@ -6,25 +6,28 @@ import { ICMP_CODE_PORT, ICMP_UNREACHABLE } from '../wire/icmp.ts';
 import { PROTOCOL_TCP } from '../wire/ipv4.ts';
 import { TCP_RST, TCP_SYN } from '../wire/tcp.ts';
 import {
-  CLIENT,
   CLIENT_AND_VIRTUAL_PORT,
+  CLIENT0,
+  CLIENT3,
   ConnectionFlag,
   DESTINATION,
-  DESTINATION_ADDRESS,
   DESTINATION_AND_LOCAL_PORT,
   FLAGS,
   KIND,
   KIND_IPV6,
-  LOCAL_ADDRESS,
+  LOCAL3,
   METHOD_DIRECT,
   METHOD_LOCAL,
   METHOD_MASQUERADE,
   METHOD_TUNNEL,
   NO_ROW,
   ROW_SHIFT,
+  SERVER0,
+  SERVER3,
   SERVICE_MARK,
   STATE,
-  VIRTUAL,
+  VIRTUAL0,
+  VIRTUAL3,
 } from './connection.ts';
 import type { EngineContext } from './context.ts';
 import { give } from './dissect.ts';
@@ -144,19 +147,19 @@ function connect(
   rows[base + FLAGS] = flags;
   rows[base + CLIENT_AND_VIRTUAL_PORT] = (packet.sourcePort << 16) | packet.destinationPort;
   rows[base + DESTINATION_AND_LOCAL_PORT] = (destinationPort << 16) | localPort;
-  rows[base + CLIENT] = packet.source0;
-  rows[base + CLIENT + 1] = packet.source1;
-  rows[base + CLIENT + 2] = packet.source2;
-  rows[base + CLIENT + 3] = packet.source3;
-  rows[base + VIRTUAL] = packet.destination0;
-  rows[base + VIRTUAL + 1] = packet.destination1;
-  rows[base + VIRTUAL + 2] = packet.destination2;
-  rows[base + VIRTUAL + 3] = packet.destination3;
-  rows[base + DESTINATION_ADDRESS] = destination.address0;
-  rows[base + DESTINATION_ADDRESS + 1] = destination.address1;
-  rows[base + DESTINATION_ADDRESS + 2] = destination.address2;
-  rows[base + DESTINATION_ADDRESS + 3] = destination.address3;
-  rows[base + LOCAL_ADDRESS] = local;
+  rows[base + CLIENT0] = packet.source0;
+  rows[base + CLIENT0 + 1] = packet.source1;
+  rows[base + CLIENT0 + 2] = packet.source2;
+  rows[base + CLIENT3] = packet.source3;
+  rows[base + VIRTUAL0] = packet.destination0;
+  rows[base + VIRTUAL0 + 1] = packet.destination1;
+  rows[base + VIRTUAL0 + 2] = packet.destination2;
+  rows[base + VIRTUAL3] = packet.destination3;
+  rows[base + SERVER0] = destination.address0;
+  rows[base + SERVER0 + 1] = destination.address1;
+  rows[base + SERVER0 + 2] = destination.address2;
+  rows[base + SERVER3] = destination.address3;
+  rows[base + LOCAL3] = local;
   rows[base + DESTINATION] = destination.index;
   rows[base + SERVICE_MARK] = service.mark | 0;
   connections.insert(row);

@@ -7,18 +7,21 @@ import { CONNECTION_PAGE_MAX } from '../model/limits.ts';
 import { formatWords } from '../wire/address.ts';
 import { PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/ipv4.ts';
 import {
-  CLIENT,
   CLIENT_AND_VIRTUAL_PORT,
+  CLIENT0,
+  CLIENT3,
   ConnectionFlag,
-  DESTINATION_ADDRESS,
   DESTINATION_AND_LOCAL_PORT,
   FLAGS,
   KIND,
   KIND_IPV6,
-  LOCAL_ADDRESS,
+  LOCAL3,
   ROW_SHIFT,
+  SERVER0,
+  SERVER3,
   STATE,
-  VIRTUAL,
+  VIRTUAL0,
+  VIRTUAL3,
 } from './connection.ts';
 import type { EngineContext } from './context.ts';
 import { secondsLeft } from './lifetime.ts';
@@ -50,25 +53,25 @@ function statusOf(context: EngineContext, row: number): ConnectionStatus {
   const protocol = kind & 0xff;
   const ports = rows[base + CLIENT_AND_VIRTUAL_PORT] as number;
   const serverPorts = rows[base + DESTINATION_AND_LOCAL_PORT] as number;
-  const address = (at: number): string =>
+  const address = (prefix: number, last: number): string =>
     formatWords(
       (kind & KIND_IPV6) !== 0,
-      rows[base + at] as number,
-      rows[base + at + 1] as number,
-      rows[base + at + 2] as number,
-      rows[base + at + 3] as number,
+      rows[base + prefix] as number,
+      rows[base + prefix + 1] as number,
+      rows[base + prefix + 2] as number,
+      rows[base + last] as number,
     );
   const status: ConnectionStatus = {
     protocol: protocol === PROTOCOL_TCP ? 'TCP' : protocol === PROTOCOL_UDP ? 'UDP' : `IP_${protocol}`,
-    client: { address: address(CLIENT), port: ports >>> 16 },
-    virtual: { address: address(VIRTUAL), port: ports & 0xffff },
-    destination: { address: address(DESTINATION_ADDRESS), port: serverPorts >>> 16 },
+    client: { address: address(CLIENT0, CLIENT3), port: ports >>> 16 },
+    virtual: { address: address(VIRTUAL0, VIRTUAL3), port: ports & 0xffff },
+    destination: { address: address(SERVER0, SERVER3), port: serverPorts >>> 16 },
     state: protocol === PROTOCOL_TCP ? (TCP_STATE_NAMES[rows[base + STATE] as number] ?? 'ERR!') : 'UDP',
     expiresSeconds: secondsLeft(context, row),
     template: (flags & ConnectionFlag.TEMPLATE) !== 0,
     origin: (flags & ConnectionFlag.SYNC) !== 0 ? 'SYNC' : 'LOCAL',
   };
   if ((flags & ConnectionFlag.FULL_NAT) === 0) return status;
-  const local = formatWords(false, 0, 0, 0, rows[base + LOCAL_ADDRESS] as number);
+  const local = formatWords(false, 0, 0, 0, rows[base + LOCAL3] as number);
   return { ...status, local: { address: local, port: serverPorts & 0xffff } };
 }

@@ -7,25 +7,28 @@
  * table costs little and growing never copies.
  */
 import {
-  CLIENT,
   CLIENT_AND_VIRTUAL_PORT,
   CLIENT_EGRESS,
+  CLIENT0,
+  CLIENT3,
   CONTROLLER,
   ConnectionFlag,
   DESTINATION,
-  DESTINATION_ADDRESS,
   DESTINATION_AND_LOCAL_PORT,
   FLAGS,
   KIND,
   KIND_IPV6,
-  LOCAL_ADDRESS,
   LOCAL_NEXT,
+  LOCAL3,
   NEXT,
   NO_ROW,
   ROW_SHIFT,
   ROW_WORDS,
+  SERVER0,
+  SERVER3,
   TIMER_BUCKET,
-  VIRTUAL,
+  VIRTUAL0,
+  VIRTUAL3,
 } from './connection.ts';
 
 /** Who sends to whom. The packet in hand and the datagram quoted in an ICMP error both have this form. */
@@ -44,6 +47,10 @@ export interface Endpoints {
   readonly destinationPort: number;
 }
 
+const CACHE_LINE_BYTES = 64;
+/** Large blocks of memory begin 16 bytes into a page with glibc; this puts rows at the beginning of cache lines. */
+const ARENA_OFFSET_BYTES = 48;
+
 export class ConnectionTable {
   readonly rows: Int32Array;
   readonly capacity: number;
@@ -59,9 +66,10 @@ export class ConnectionTable {
 
   constructor(capacity: number, seed: number) {
     this.capacity = capacity;
-    this.rows = new Int32Array(capacity * ROW_WORDS);
+    const arena = new ArrayBuffer(capacity * ROW_WORDS * 4 + CACHE_LINE_BYTES);
+    this.rows = new Int32Array(arena, ARENA_OFFSET_BYTES, capacity * ROW_WORDS);
     let buckets = 256;
-    while (buckets < capacity) buckets *= 2;
+    while (buckets < 2 * capacity) buckets *= 2;
     // Rows are stored plus one, so that fresh zeroed memory means "empty" and need not be touched.
     this.#buckets = new Int32Array(buckets);
     this.#localBuckets = new Int32Array(buckets);
@@ -134,6 +142,16 @@ export class ConnectionTable {
     }
   }
 
+  /** First row in the bucket of an IPv4 client endpoint, NO_ROW: the bucket is empty. For looking ahead only. */
+  bucketHead(protocol: number, address: number, port: number): number {
+    return (this.#buckets[this.#hash(protocol, 0, 0, 0, address, port)] as number) - 1;
+  }
+
+  /** Brings the row into the processor's cache. */
+  touch(row: number): number {
+    return this.rows[row << ROW_SHIFT] as number;
+  }
+
   /** The connection this packet belongs to when it comes from the client. */
   findInbound(packet: Endpoints): number {
     const rows = this.rows;
@@ -154,12 +172,12 @@ export class ConnectionTable {
     ) {
       const base = row << ROW_SHIFT;
       if (
-        rows[base + CLIENT + 3] === packet.source3 &&
+        rows[base + CLIENT3] === packet.source3 &&
         rows[base + CLIENT_AND_VIRTUAL_PORT] === ports &&
-        rows[base + VIRTUAL + 3] === packet.destination3 &&
+        rows[base + VIRTUAL3] === packet.destination3 &&
         rows[base + KIND] === kind &&
         ((rows[base + FLAGS] as number) & ConnectionFlag.TEMPLATE) === 0 &&
-        (!packet.ipv6 || (this.#sameSource(base + CLIENT, packet) && this.#sameDestination(base + VIRTUAL, packet)))
+        (!packet.ipv6 || (this.#sameSource(base + CLIENT0, packet) && this.#sameDestination(base + VIRTUAL0, packet)))
       ) {
         return row;
       }
@@ -186,7 +204,7 @@ export class ConnectionTable {
     ) {
       const base = row << ROW_SHIFT;
       if (
-        rows[base + CLIENT + 3] !== packet.destination3 ||
+        rows[base + CLIENT3] !== packet.destination3 ||
         (rows[base + CLIENT_AND_VIRTUAL_PORT] as number) >>> 16 !== packet.destinationPort ||
         rows[base + KIND] !== kind
       ) {
@@ -195,12 +213,12 @@ export class ConnectionTable {
       const flags = rows[base + FLAGS] as number;
       if ((flags & (ConnectionFlag.TEMPLATE | ConnectionFlag.FULL_NAT)) !== 0) continue;
       const masquerade = (flags & ConnectionFlag.METHOD_MASK) === 0;
-      const at = base + (masquerade ? DESTINATION_ADDRESS : VIRTUAL);
+      const sender = rows[base + (masquerade ? SERVER3 : VIRTUAL3)];
       const port = masquerade
         ? (rows[base + DESTINATION_AND_LOCAL_PORT] as number) >>> 16
         : (rows[base + CLIENT_AND_VIRTUAL_PORT] as number) & 0xffff;
-      if (rows[at + 3] !== packet.source3 || port !== packet.sourcePort) continue;
-      if (packet.ipv6 && !(this.#sameDestination(base + CLIENT, packet) && this.#sameSource(at, packet))) continue;
+      if (sender !== packet.source3 || port !== packet.sourcePort) continue;
+      if (packet.ipv6 && !this.#isReplyPrefix(base, masquerade ? SERVER0 : VIRTUAL0, packet)) continue;
       return row;
     }
     return NO_ROW;
@@ -230,9 +248,9 @@ export class ConnectionTable {
     ) {
       const base = row << ROW_SHIFT;
       if (
-        rows[base + LOCAL_ADDRESS] === local &&
+        rows[base + LOCAL3] === local &&
         rows[base + DESTINATION_AND_LOCAL_PORT] === ports &&
-        rows[base + DESTINATION_ADDRESS + 3] === address &&
+        rows[base + SERVER3] === address &&
         rows[base + KIND] === protocol
       ) {
         return row;
@@ -253,14 +271,18 @@ export class ConnectionTable {
     );
   }
 
+  #isReplyPrefix(base: number, sender: number, packet: Endpoints): boolean {
+    return this.#sameDestination(base + CLIENT0, packet) && this.#sameSource(base + sender, packet);
+  }
+
   #clientBucket(base: number): number {
     const rows = this.rows;
     return this.#hash(
       (rows[base + KIND] as number) & 0xff,
-      rows[base + CLIENT] as number,
-      rows[base + CLIENT + 1] as number,
-      rows[base + CLIENT + 2] as number,
-      rows[base + CLIENT + 3] as number,
+      rows[base + CLIENT0] as number,
+      rows[base + CLIENT0 + 1] as number,
+      rows[base + CLIENT0 + 2] as number,
+      rows[base + CLIENT3] as number,
       (rows[base + CLIENT_AND_VIRTUAL_PORT] as number) >>> 16,
     );
   }
@@ -272,7 +294,7 @@ export class ConnectionTable {
       0,
       0,
       0,
-      rows[base + LOCAL_ADDRESS] as number,
+      rows[base + LOCAL3] as number,
       (rows[base + DESTINATION_AND_LOCAL_PORT] as number) & 0xffff,
     );
   }

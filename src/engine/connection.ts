@@ -5,38 +5,49 @@
 export const ROW_SHIFT = 5;
 export const ROW_WORDS = 1 << ROW_SHIFT;
 
-/** Links: next row in the bucket by client endpoint and by local endpoint, neighbours in the timer bucket. */
+/*
+ * The first 16 words are one cache line and hold all that a packet of an established IPv4 connection touches.
+ */
+
+/** Next row in the bucket by client endpoint. */
 export const NEXT = 0;
-export const LOCAL_NEXT = 1;
-export const TIMER_NEXT = 2;
-export const TIMER_PREVIOUS = 3;
-/** Bucket of the timing wheel, -1: no timer runs. */
-export const TIMER_BUCKET = 4;
 /** Protocol number in the low byte, bit 8: IPv6. -1: the row is free. */
-export const KIND = 5;
+export const KIND = 1;
 export const KIND_IPV6 = 0x100;
-export const STATE = 6;
-/** `ConnectionFlag` bits. */
-export const FLAGS = 7;
 /** Two ports a word: the first named in the high half. */
-export const CLIENT_AND_VIRTUAL_PORT = 8;
-export const DESTINATION_AND_LOCAL_PORT = 9;
-export const CLIENT = 10;
-export const VIRTUAL = 14;
-export const DESTINATION_ADDRESS = 18;
+export const CLIENT_AND_VIRTUAL_PORT = 2;
+export const DESTINATION_AND_LOCAL_PORT = 3;
+/** Last word of each address: all of an IPv4 one. */
+export const CLIENT3 = 4;
+export const VIRTUAL3 = 5;
+export const SERVER3 = 6;
 /** Full NAT: the director's own address towards the server (IPv4). */
-export const LOCAL_ADDRESS = 22;
+export const LOCAL3 = 7;
+/** `ConnectionFlag` bits. */
+export const FLAGS = 8;
+export const STATE = 9;
 /** Index of the destination object, -1: none. */
-export const DESTINATION = 23;
-export const TIMEOUT_TICKS = 24;
-export const EXPIRES_TICK = 25;
+export const DESTINATION = 10;
+export const TIMEOUT_TICKS = 11;
+export const EXPIRES_TICK = 12;
+/** Bucket of the timing wheel, -1: no timer runs. */
+export const TIMER_BUCKET = 13;
 /** Packets from the client. */
-export const PACKETS = 26;
-/** Row of the controlling connection, -1: none; and how many this one controls. */
-export const CONTROLLER = 27;
-export const CONTROLLED = 28;
+export const PACKETS = 14;
 /** Identifier of the egress towards the client, valid for one network generation. */
-export const CLIENT_EGRESS = 29;
+export const CLIENT_EGRESS = 15;
+
+/** Neighbours in the timer bucket, next row in the bucket by local endpoint. */
+export const TIMER_NEXT = 16;
+export const TIMER_PREVIOUS = 17;
+export const LOCAL_NEXT = 18;
+/** First three words of each IPv6 address. */
+export const CLIENT0 = 19;
+export const VIRTUAL0 = 22;
+export const SERVER0 = 25;
+/** Row of the controlling connection, -1: none; and how many this one controls. */
+export const CONTROLLER = 28;
+export const CONTROLLED = 29;
 export const SERVICE_MARK = 30;
 
 export const NO_ROW = -1;
@@ -52,7 +63,7 @@ export const ConnectionFlag = {
   INACTIVE: 0x0100,
   TEMPLATE: 0x1000,
   ONE_PACKET: 0x2000,
-  /** Ours: the source is rewritten to LOCAL_ADDRESS and the local port. */
+  /** Ours: the source is rewritten to LOCAL3 and the local port. */
   FULL_NAT: 0x0100_0000,
   /** Ours: the destination is the host itself. */
   LOCAL_SERVER: 0x0200_0000,

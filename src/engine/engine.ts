@@ -14,6 +14,7 @@ import { Packet } from './packet.ts';
 import { processPacket } from './pipeline.ts';
 import { sendToHost } from './send.ts';
 import { DROP, PASS } from './verdict.ts';
+import { WARM_CONNECTIONS_MIN, warm } from './warm.ts';
 
 export type { EngineOptions } from './context.ts';
 
@@ -56,6 +57,7 @@ export class Engine {
     const context = this.#context;
     context.setTime(nowMs);
     const packet = this.#packet;
+    if (context.connections.count >= WARM_CONNECTIONS_MIN) context.touched = warm(context, batch);
     for (let slot = 0; slot < batch.count; slot++) {
       packet.load(batch, slot);
       batch.egress[slot] = NO_LINK;

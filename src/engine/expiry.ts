@@ -25,9 +25,11 @@ export class TimingWheel {
   set(row: number, dueTick: number): void {
     const rows = this.#rows;
     const base = row << ROW_SHIFT;
+    const current = rows[base + TIMER_BUCKET] as number;
+    // Most packets come within one tick of the one before.
+    if (rows[base + EXPIRES_TICK] === dueTick && current >= 0) return;
     rows[base + EXPIRES_TICK] = dueTick;
     const bucket = this.#bucketFor(dueTick);
-    const current = rows[base + TIMER_BUCKET] as number;
     if (current === bucket) return;
     if (current >= 0) this.#unlink(base, current);
     else this.count++;
@@ -82,7 +84,7 @@ export class TimingWheel {
     // Overdue: the next tick. The bucket of the running tick may just be in work.
     if (delta < 0) return (this.#tick + 1) & (LEVEL_BUCKETS - 1);
     let level = 0;
-    while (level < LEVELS - 1 && delta >= 63 * 8 ** level) level++;
+    for (let limit = LEVEL_BUCKETS - 1; delta >= limit && level < LEVELS - 1; limit <<= LEVEL_SHIFT) level++;
     return level * LEVEL_BUCKETS + (((dueTick >>> (level * LEVEL_SHIFT)) + 1) & (LEVEL_BUCKETS - 1));
   }
 

@@ -2,13 +2,13 @@
 import {
   ConnectionFlag,
   DESTINATION,
-  DESTINATION_ADDRESS,
   FLAGS,
   METHOD_DIRECT,
   METHOD_LOCAL,
   METHOD_MASQUERADE,
   NO_ROW,
   ROW_SHIFT,
+  SERVER3,
 } from './connection.ts';
 import type { EngineContext } from './context.ts';
 import { give } from './dissect.ts';
@@ -47,7 +47,7 @@ export function egressOfServer(context: EngineContext, row: number): Egress {
   const { rows } = context.connections;
   const base = row << ROW_SHIFT;
   const destination = rows[base + DESTINATION] as number;
-  const address = rows[base + DESTINATION_ADDRESS + 3] as number;
+  const address = rows[base + SERVER3] as number;
   return destination === NO_ROW
     ? context.egresses.towards(context, address)
     : context.egresses.ofDestination(context, destination, address);

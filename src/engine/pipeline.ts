@@ -24,17 +24,20 @@ export function processPacket(context: EngineContext, packet: Packet): Verdict {
   if (packet.protocol === PROTOCOL_ICMP) return relateError(context, packet);
 
   const { connections } = context;
-  let row = connections.findInbound(packet);
+  // What goes to a VIP is looked up as a request first, all else as a reply: a lookup in vain costs a cache miss.
+  const toService = isToService(context, packet);
+  let row = toService ? connections.findInbound(packet) : NO_ROW;
   if (row === NO_ROW) {
     row = connections.findOutbound(packet);
     if (row === NO_ROW) row = connections.findLocal(packet);
     if (row !== NO_ROW) return reply(context, row, packet);
-  } else if (startsAnew(context, row, packet)) {
+    if (!toService) row = connections.findInbound(packet);
+  }
+  if (row !== NO_ROW && startsAnew(context, row, packet)) {
     removeConnection(context, row);
     row = NO_ROW;
-  } else if (destinationIsGone(context, row)) {
-    return give(packet, DROP, REASON['destination-gone']);
   }
+  if (row !== NO_ROW && destinationIsGone(context, row)) return give(packet, DROP, REASON['destination-gone']);
   if (row === NO_ROW) {
     row = admit(context, packet, admission);
     if (row === NO_ROW) return admission.verdict;
@@ -87,6 +90,16 @@ function startsAnew(context: EngineContext, row: number, packet: Packet): boolea
   if (rows[base + CONTROLLER] !== NO_ROW || (rows[base + CONTROLLED] as number) > 0) return false;
   const state = rows[base + STATE];
   return state === TCP_TIME_WAIT || state === TCP_CLOSE;
+}
+
+function isToService(context: EngineContext, packet: Packet): boolean {
+  return context.services.isServiceAddress(
+    packet.ipv6,
+    packet.destination0,
+    packet.destination1,
+    packet.destination2,
+    packet.destination3,
+  );
 }
 
 function destinationIsGone(context: EngineContext, row: number): boolean {

@@ -15,20 +15,20 @@ import {
   PROTOCOL_UDP,
 } from '../wire/ipv4.ts';
 import {
-  CLIENT,
   CLIENT_AND_VIRTUAL_PORT,
   CLIENT_EGRESS,
+  CLIENT3,
   ConnectionFlag,
   DESTINATION,
-  DESTINATION_ADDRESS,
   DESTINATION_AND_LOCAL_PORT,
   FLAGS,
-  LOCAL_ADDRESS,
+  LOCAL3,
   METHOD_DIRECT,
   METHOD_MASQUERADE,
   NO_ROW,
   ROW_SHIFT,
-  VIRTUAL,
+  SERVER3,
+  VIRTUAL3,
 } from './connection.ts';
 import type { Endpoints } from './connection-table.ts';
 import type { EngineContext } from './context.ts';
@@ -104,8 +104,8 @@ function errorFromServerSide(context: EngineContext, row: number, packet: Packet
   }
   countRelated(context, row, packet, false);
   if (!masquerade) return give(packet, PASS, REASON.icmp);
-  const client = rows[base + CLIENT + 3] as number;
-  const virtual = rows[base + VIRTUAL + 3] as number;
+  const client = rows[base + CLIENT3] as number;
+  const virtual = rows[base + VIRTUAL3] as number;
   const ports = rows[base + CLIENT_AND_VIRTUAL_PORT] as number;
   const egress = context.egresses.byId(context, rows[base + CLIENT_EGRESS] as number, client);
   const fromThisHost = packet.ingress === context.network.cable?.link.index;
@@ -144,9 +144,9 @@ function errorFromClientSide(context: EngineContext, row: number, packet: Packet
     if (verdict !== CONTINUE) return verdict;
   }
   const fullNat = ((rows[base + FLAGS] as number) & ConnectionFlag.FULL_NAT) !== 0;
-  const server = rows[base + DESTINATION_ADDRESS + 3] as number;
+  const server = rows[base + SERVER3] as number;
   const ports = rows[base + DESTINATION_AND_LOCAL_PORT] as number;
-  const local = rows[base + LOCAL_ADDRESS] as number;
+  const local = rows[base + LOCAL3] as number;
   translate(packet, fullNat ? local : packet.source3, server, leaves ? 1 : 0);
   translateQuote(
     packet,

@@ -3,16 +3,16 @@
  * With FULL_NAT the server sees an address of the director instead of the client's.
  */
 import {
-  CLIENT,
   CLIENT_AND_VIRTUAL_PORT,
   CLIENT_EGRESS,
+  CLIENT3,
   ConnectionFlag,
-  DESTINATION_ADDRESS,
   DESTINATION_AND_LOCAL_PORT,
   FLAGS,
-  LOCAL_ADDRESS,
+  LOCAL3,
   ROW_SHIFT,
-  VIRTUAL,
+  SERVER3,
+  VIRTUAL3,
 } from '../connection.ts';
 import type { EngineContext } from '../context.ts';
 import { give } from '../dissect.ts';
@@ -28,10 +28,10 @@ const LOOPBACK_NETWORK = 127;
 export function masqueradeInbound(context: EngineContext, row: number, packet: Packet, egress: Egress): Verdict {
   const { rows } = context.connections;
   const base = row << ROW_SHIFT;
-  const server = rows[base + DESTINATION_ADDRESS + 3] as number;
+  const server = rows[base + SERVER3] as number;
   const ports = rows[base + DESTINATION_AND_LOCAL_PORT] as number;
   const fullNat = ((rows[base + FLAGS] as number) & ConnectionFlag.FULL_NAT) !== 0;
-  const source = fullNat ? (rows[base + LOCAL_ADDRESS] as number) : packet.source3;
+  const source = fullNat ? (rows[base + LOCAL3] as number) : packet.source3;
   const sourcePort = fullNat ? ports & 0xffff : packet.sourcePort;
   if (egress.kind === 'none') return unreachable(context, packet, virtualAddressForErrors(context, packet));
   if (egress.kind === 'local') {
@@ -53,9 +53,9 @@ export function masqueradeInbound(context: EngineContext, row: number, packet: P
 export function masqueradeOutbound(context: EngineContext, row: number, packet: Packet): Verdict {
   const { rows } = context.connections;
   const base = row << ROW_SHIFT;
-  const client = rows[base + CLIENT + 3] as number;
+  const client = rows[base + CLIENT3] as number;
   const ports = rows[base + CLIENT_AND_VIRTUAL_PORT] as number;
-  const virtual = rows[base + VIRTUAL + 3] as number;
+  const virtual = rows[base + VIRTUAL3] as number;
   const egress = context.egresses.byId(context, rows[base + CLIENT_EGRESS] as number, client);
   rows[base + CLIENT_EGRESS] = egress.id;
   if (egress.kind === 'none') return unreachable(context, packet, addressTowards(context, packet));
