@@ -10,6 +10,8 @@ export interface SourceFile {
   readonly path: string;
   /** Own files it imports, at once or late. They need not exist. */
   readonly files: readonly string[];
+  /** Those of `files` of which only types are taken, so that nothing is loaded. */
+  readonly typesOnly: readonly string[];
   /** Own files it only names, to start them as a worker or a process: `new URL('./x.js', import.meta.url)`. */
   readonly starts: readonly string[];
   /** Modules of Node, without the prefix `node:`. */
@@ -26,6 +28,7 @@ const IMPORTS: readonly RegExp[] = [
   /\bimport\(\s*['"]([^'"]+)['"]\s*\)/g,
   /\b(?:require|createRequire\(import\.meta\.url\))(?:\.resolve)?\(\s*['"]([^'"]+)['"]\s*\)/g,
 ];
+const TYPE_IMPORTS = /^(?:import|export) type\b[^'";]*?\bfrom\s*['"](\.[^'"]+)['"]/gm;
 const STARTS = /\bnew URL\(\s*['"](\.[^'"]+\.[jt]s)['"],\s*import\.meta\.url\s*\)/g;
 
 /** Every TypeScript file under the given folders of `root`, sorted. Folders that are missing are left out. */
@@ -37,13 +40,18 @@ export function readSources(root: string, folders: readonly string[]): SourceFil
 
 export function parseSource(path: string, text: string): SourceFile {
   const code = text.replaceAll(BLOCK_COMMENTS, '').replaceAll(LINE_COMMENTS, '');
-  const specifiers = IMPORTS.flatMap((pattern) => [...code.matchAll(pattern)].map((match) => match[1] as string));
+  const found = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map((match) => match[1] as string);
+  const specifiers = IMPORTS.flatMap((pattern) => found(code, pattern));
+  const own = (names: readonly string[]) =>
+    unique(names.filter((name) => name.startsWith('.')).map((name) => resolved(path, name)));
+  const files = own(specifiers);
+  const loaded = own(IMPORTS.flatMap((pattern) => found(code.replaceAll(TYPE_IMPORTS, ''), pattern)));
   const foreign = specifiers.filter((specifier) => !specifier.startsWith('.'));
-  const starts = [...code.matchAll(STARTS)].map((match) => resolved(path, match[1] as string));
   return {
     path,
-    files: unique(specifiers.filter((specifier) => specifier.startsWith('.')).map((own) => resolved(path, own))),
-    starts: unique(starts),
+    files,
+    typesOnly: files.filter((file) => !loaded.includes(file)),
+    starts: own(found(code, STARTS)),
     node: unique(foreign.filter((name) => name.startsWith('node:')).map((name) => name.slice('node:'.length))),
     packages: unique(foreign.filter((name) => !name.startsWith('node:')).map(packageName)),
   };
