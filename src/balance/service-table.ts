@@ -4,7 +4,7 @@
  */
 import type { DestinationKey, DestinationSpec } from '../model/destination.ts';
 import { IpvsError } from '../model/errors.ts';
-import { DESTINATIONS_MAX, SERVICES_MAX, WEIGHT_MAX } from '../model/limits.ts';
+import { DESTINATIONS_MAX, SERVICES_MAX } from '../model/limits.ts';
 import {
   familyOfAddress,
   formatEndpoint,
@@ -17,24 +17,20 @@ import { formatAddress } from '../wire/address.ts';
 import { type AddressKindOf, addressKindByForm } from './address-kind.ts';
 import {
   type CheckedDestinationKey,
-  type CheckedService,
   invalid,
   readDestinationKey,
-  readDestinationSettings,
   readServiceKey,
   readServiceSettings,
 } from './checks.ts';
 import { Counters } from './counters.ts';
 import { Destination, type DestinationSettings } from './destination.ts';
 import { RealServers } from './real-servers.ts';
-import type { SchedulerEnvironment, SchedulerKind } from './scheduler.ts';
-import { findScheduler } from './schedulers/index.ts';
+import type { SchedulerKind } from './scheduler.ts';
 import { ServiceIndex } from './service-index.ts';
+import { checkDestination, checkService } from './table-checks.ts';
+import { TableEnvironment } from './table-environment.ts';
 import { Trash } from './trash.ts';
 import { type ServiceIdentity, type ServiceSettings, VirtualService } from './virtual-service.ts';
-
-/** Persistence engines that services may name. */
-export const PERSISTENCE_ENGINES: readonly string[] = ['sip'];
 
 export interface ServiceTableOptions {
   /** Seeded source of numbers of at least 0 and below 1. */
@@ -44,23 +40,6 @@ export interface ServiceTableOptions {
   readonly nowTicks: number;
   /** What the host's routes say about an address; without it, its form decides. */
   readonly addressKindOf?: AddressKindOf;
-}
-
-/** Settings that may change while the table is used, with the kernel's defaults. */
-export class TableEnvironment implements SchedulerEnvironment {
-  readonly random: () => number;
-  nowTicks: number;
-  lblcExpirationSeconds = 86_400;
-  lblcrExpirationSeconds = 86_400;
-  /** net.ipv4.ip_unprivileged_port_start: where the data ports of FTP services begin. */
-  unprivilegedPortStart = 1024;
-  /** While one runs, destinations of another family than their service are refused. */
-  syncDaemonRunning = false;
-
-  constructor(random: () => number, nowTicks: number) {
-    this.random = random;
-    this.nowTicks = nowTicks;
-  }
 }
 
 export class ServiceTable {
@@ -118,7 +97,7 @@ export class ServiceTable {
     if (this.#get(identity) !== null) {
       throw new IpvsError('EEXIST', `service ${formatServiceKey(identity.key)} exists already`);
     }
-    const kind = findKind(checked, identity);
+    const kind = checkService(checked, identity);
     if (this.#services.size >= SERVICES_MAX)
       throw new IpvsError('ENOMEM', `there are ${SERVICES_MAX} services already`);
     const sourceNat = checked.sourceNat ?? this.#defaultSourceNatOf(identity.ipv6);
@@ -135,7 +114,7 @@ export class ServiceTable {
     const identity = readServiceKey(spec?.key);
     const checked = readServiceSettings(spec, identity);
     const service = this.#require(identity);
-    const kind = findKind(checked, identity);
+    const kind = checkService(checked, identity);
     if (kind.name !== service.schedulerName) this.#setScheduler(service, kind);
     const settings: ServiceSettings = { ...checked, sourceNat: checked.sourceNat ?? service.sourceNat };
     service.configure(settings);
@@ -163,7 +142,7 @@ export class ServiceTable {
     this.environment.nowTicks = nowTicks;
     const service = this.#require(readServiceKey(serviceKey));
     const key = readDestinationKey(spec);
-    const settings = this.#readSettings(spec, key, service);
+    const settings = checkDestination(spec, key, service, this.environment.syncDaemonRunning);
     if (findIn(service, key) !== null) {
       throw new IpvsError('EEXIST', `${describe(service, key)} exists already`);
     }
@@ -179,7 +158,7 @@ export class ServiceTable {
     this.environment.nowTicks = nowTicks;
     const service = this.#require(readServiceKey(serviceKey));
     const key = readDestinationKey(spec);
-    const settings = this.#readSettings(spec, key, service);
+    const settings = checkDestination(spec, key, service, this.environment.syncDaemonRunning);
     const destination = requireIn(service, key);
     const moves = isOtherPlace(destination, settings);
     if (moves) this.#realServers.remove(destination);
@@ -311,27 +290,6 @@ export class ServiceTable {
     else this.#housekept.add(service);
   }
 
-  /** The checks between "is there such a service" and "is there such a destination", in the kernel's order. */
-  #readSettings(spec: DestinationSpec, key: CheckedDestinationKey, service: VirtualService): DestinationSettings {
-    const settings = readDestinationSettings(spec);
-    if ((key.address.family === 'ipv6') !== service.ipv6) {
-      if (this.environment.syncDaemonRunning) {
-        throw invalid('a destination of another family than its service needs the synchronisation daemon stopped');
-      }
-      if (settings.method !== 'tunnel') {
-        throw invalid('a destination of another family than its service needs the method tunnel');
-      }
-    }
-    if (settings.weight < 0 || settings.weight > WEIGHT_MAX) {
-      throw new IpvsError('ERANGE', `a weight must be between 0 and ${WEIGHT_MAX}, not ${settings.weight}`);
-    }
-    if (settings.lowerThreshold > settings.upperThreshold) {
-      throw new IpvsError('ERANGE', 'the lower threshold must not be above the upper threshold');
-    }
-    if (settings.tunnel.type === 'gue' && settings.tunnel.port === 0) throw invalid('a gue tunnel needs a port');
-    return settings;
-  }
-
   /** What was deleted and comes back keeps its connections; its counters too if the service is still the same. */
   #takeBack(service: VirtualService, key: CheckedDestinationKey, settings: DestinationSettings): Destination | null {
     const [w0, w1, w2, w3] = key.address.words;
@@ -376,20 +334,6 @@ export class ServiceTable {
     this.#destinations[destination.index] = null;
     this.#freeIndexes.push(destination.index);
   }
-}
-
-/** The checks of a service that follow "does it exist", in the kernel's order. */
-function findKind(checked: CheckedService, identity: ServiceIdentity): SchedulerKind {
-  const kind = findScheduler(checked.scheduler);
-  if (kind === null) throw new IpvsError('ENOENT', `there is no scheduler ${JSON.stringify(checked.scheduler)}`);
-  const engine = checked.persistenceEngine;
-  if (engine !== null && !PERSISTENCE_ENGINES.includes(engine)) {
-    throw new IpvsError('ENOENT', `there is no persistence engine ${JSON.stringify(engine)}`);
-  }
-  if (identity.ipv6 && (checked.netmask < 1 || checked.netmask > 128)) {
-    throw invalid(`an IPv6 prefix length must be between 1 and 128, not ${checked.netmask}`);
-  }
-  return kind;
 }
 
 function findIn(service: VirtualService, { address, port }: CheckedDestinationKey): Destination | null {

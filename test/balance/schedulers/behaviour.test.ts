@@ -262,22 +262,63 @@ describe('lblc', () => {
     expect(letterOf(web.pick(0))).toBe('B');
     web.table.advance(30 * minute);
     expect(letterOf(web.pick(30 * minute))).toBe('A');
+    web.get('A').bind(false, false);
+    web.get('B').unbind(false, false);
+    web.table.advance(59 * minute);
+    expect(letterOf(web.pick(30 * minute))).toBe('A');
+    web.table.advance(60 * minute);
+    expect(letterOf(web.pick(60 * minute))).toBe('B');
   });
 });
 
 describe('lblcr', () => {
-  test('adds a destination to the set of an address, and takes the busiest out after the expiration', () => {
+  /** B serves the address first, A joins; then there is room for all, and C is there too. */
+  function replicated(): LetteredService {
     const web = new LetteredService('lblcr', added('A2 B2')).to('192.0.2.129');
     web.table.environment.lblcrExpirationSeconds = 10;
     expect(spell(web.picks(3, true))).toBe('B B B');
-    // B has 3 active for weight 2, and A none: A joins, and is the less loaded from then on.
-    expect(spell(web.picks(1, true))).toBe('A');
-    for (let i = 0; i < 3; i++) web.get('B').unbind(false, false);
-    expect(spell(web.picks(1))).toBe('B');
-    // After more than ten seconds without a change the busiest member, A, leaves; the choice was made before that.
+    // B has 3 active for weight 2, and A none.
+    expect(spell(web.picks(1))).toBe('A');
+    web.setWeight('A', 100);
+    web.setWeight('B', 100);
+    web.add('C', 100);
+    return web;
+  }
+
+  test('serves an address by the least loaded of its set, of equals the newest member', () => {
+    const web = replicated();
+    web.get('A').activeConnections = 4;
+    expect(letterOf(web.pick())).toBe('B');
+    web.get('A').activeConnections = 3;
+    expect(letterOf(web.pick())).toBe('A');
+    web.get('A').activeConnections = 50;
+    web.get('B').activeConnections = 50;
+    expect(letterOf(web.pick())).toBe('A');
+  });
+
+  test('takes the busiest member out when the set has not changed for longer than the expiration', () => {
+    const web = replicated();
+    const load = (a: number, b: number) => {
+      web.get('A').activeConnections = a;
+      web.get('B').activeConnections = b;
+    };
+    load(10, 1);
+    expect(letterOf(web.pick(2500))).toBe('B');
+    load(10, 50);
+    expect(letterOf(web.pick(2500))).toBe('A');
+    load(10, 1);
     expect(letterOf(web.pick(2501))).toBe('B');
-    for (let i = 0; i < 2; i++) web.get('B').bind(false, false);
-    expect(letterOf(web.pick(2502))).toBe('B');
+    // A is gone, though it would be the less loaded again.
+    load(10, 50);
+    expect(letterOf(web.pick(2501))).toBe('B');
+  });
+
+  test('goes on without members that were deleted', () => {
+    const web = replicated();
+    web.delete('A');
+    expect(letterOf(web.pick())).toBe('B');
+    web.delete('B');
+    expect(letterOf(web.pick())).toBe('C');
   });
 });
 

@@ -1,0 +1,19 @@
+/** The world round a service table, as far as its schedulers and checks ask for it. */
+import type { SchedulerEnvironment } from './scheduler.ts';
+
+/** Settings that may change while the table is used, with the kernel's defaults. */
+export class TableEnvironment implements SchedulerEnvironment {
+  readonly random: () => number;
+  nowTicks: number;
+  lblcExpirationSeconds = 86_400;
+  lblcrExpirationSeconds = 86_400;
+  /** net.ipv4.ip_unprivileged_port_start: where the data ports of FTP services begin. */
+  unprivilegedPortStart = 1024;
+  /** While one runs, destinations of another family than their service are refused. */
+  syncDaemonRunning = false;
+
+  constructor(random: () => number, nowTicks: number) {
+    this.random = random;
+    this.nowTicks = nowTicks;
+  }
+}
