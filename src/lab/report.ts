@@ -52,7 +52,7 @@ export class Progress {
 
   /** Something that another program said, or a detail. */
   detail(text: string): void {
-    this.#line(this.#paint('2', `    ${shorten(text, COLUMNS - 4)}`));
+    this.#line(this.#paint('2', `    ${this.live ? shorten(text, COLUMNS - 4) : text}`));
   }
 
   /** Something that went wrong as planned, or ought to be read. */
