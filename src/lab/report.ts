@@ -73,9 +73,15 @@ export class Progress {
     this.#overwritable = true;
   }
 
-  #line(text: string): void {
-    this.#sink.write(`${this.#overwritable ? '\r\x1b[K' : ''}${text}\n`);
+  /** Removes the passing line. */
+  clearPassing(): void {
+    if (this.#overwritable) this.#sink.write('\r\x1b[K');
     this.#overwritable = false;
+  }
+
+  #line(text: string): void {
+    this.clearPassing();
+    this.#sink.write(`${text}\n`);
   }
 
   #paint(code: string, text: string): string {

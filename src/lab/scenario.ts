@@ -97,7 +97,7 @@ async function sendRequests(context: ScenarioContext, director: Director, server
   const send = async (requests: number) => {
     if (requests === 0) return;
     const onLoss = (lost: number, why: string) =>
-      progress.notice(`${lost} requests under way were lost (ab: ${shorten(why)}); sending the rest`);
+      progress.notice(`${lost} requests under way were lost; ab said: ${inShort(why)}`);
     const { concurrency } = options;
     parts.push(
       await runTraffic(lab, { url, requests, concurrency, expectLoss: options.steps.length > 0, signal, onLoss }),
@@ -113,6 +113,7 @@ async function sendRequests(context: ScenarioContext, director: Director, server
     await send(options.requests - sent);
   } finally {
     clearInterval(watch);
+    progress.clearPassing();
   }
   for (const line of director.newLogLines()) progress.detail(line);
   return sumUp(parts);
@@ -197,6 +198,7 @@ function indent(text: string): string {
     .join('\n');
 }
 
-function shorten(text: string): string {
-  return text.length > 40 ? `${text.slice(0, 37)}...` : text;
+/** `apr_socket_recv: Connection refused (111)` without the name of the call and the number. */
+function inShort(reason: string): string {
+  return reason.replace(/^apr_\w+(\(\))?: /, '').replace(/ \(\d+\)$/, '');
 }
