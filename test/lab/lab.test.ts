@@ -66,10 +66,10 @@ describe.each(BACK_ENDS)(
         const requests = SERVERS.map((address) => result.perServer[address]);
         const inTable = SERVERS.map((address) => result.perServerInTable[address]);
         expect(sum(requests)).toBe(1000);
-        // Connections take turns exactly. At its end ab leaves up to 20 without a request, on whichever servers.
+        // Connections take turns exactly. At its end ab opens up to 20 without a request, on whichever servers.
         expect(Math.max(...inTable) - Math.min(...inTable)).toBeLessThanOrEqual(1);
+        expect(sum(inTable)).toBeGreaterThanOrEqual(1000);
         expect(sum(inTable)).toBeLessThanOrEqual(1020);
-        expect(inTable).toEqual(SERVERS.map((address) => result.perServerConnections[address]));
         for (const count of requests) expect(Math.abs(count - 1000 / 3)).toBeLessThanOrEqual(20);
         expect(result.perServer[FALLBACK]).toBe(0);
         expect(result.wrongChecksums ?? 0).toBe(0);
