@@ -30,7 +30,7 @@ describe.skipIf(refused !== null)(`pcap: under load${refused === null ? '' : ` (
   });
 
   test('a flood does not keep the event loop from its other work for long', async () => {
-    await rig.agent.order('bridge', { links: rig.links });
+    await rig.agent.order('bridge', { links: rig.links, costUs: 50 });
     const frame = frameOn(0, 'flood').frame;
     let flooding = true;
     const flood = rig.far.order('flood', { link: rig.outsideLinks[0], frame, durationMs: 4000 }).finally(() => {
@@ -50,7 +50,7 @@ describe.skipIf(refused !== null)(`pcap: under load${refused === null ? '' : ` (
     expect(answers).toBeGreaterThanOrEqual(2);
     expect(longestMs).toBeLessThan(2500);
     const { received, transmitted } = await rig.subject.counters();
-    expect(received).toBeGreaterThan(10_000);
-    expect(transmitted).toBeGreaterThan(10_000);
+    expect(received).toBeGreaterThan(5000);
+    expect(transmitted).toBeGreaterThan(5000);
   });
 });
