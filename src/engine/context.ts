@@ -2,6 +2,7 @@
 
 import { Flow } from '../balance/scheduler.ts';
 import { ServiceTable } from '../balance/service-table.ts';
+import { OUTBOX_FRAME_BYTES, OUTBOX_FRAMES } from '../model/limits.ts';
 import type { SourceNat } from '../model/service.ts';
 import { DEFAULT_TIMEOUTS, TICKS_PER_SECOND, type Timeouts } from '../model/settings.ts';
 import { HEADROOM_BYTES, NO_LINK, PacketBatch } from '../wire/packet-batch.ts';
@@ -16,9 +17,6 @@ import { Random } from './random.ts';
 import { REASON, REASON_NAMES, VERDICT_NAMES } from './verdict.ts';
 
 export const TICK_MS = 1000 / TICKS_PER_SECOND;
-/** Frames the engine itself may say in one turn, and the longest of them. */
-const OUTBOX_FRAMES = 512;
-export const OUTBOX_FRAME_BYTES = 2048;
 
 export interface EngineOptions {
   /** All that is random comes from it: hash seeds, port choice, IP ids. */

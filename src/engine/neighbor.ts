@@ -2,13 +2,12 @@
  * Next hops and their MAC addresses: asks by ARP, learns from what is said, parks frames for a hop that has not
  * answered yet, and answers for VIPs that the host does not own. Source: RFC 826, RFC 1122 section 2.3.2.
  */
-import { NEIGHBORS_MAX, PARKED_FRAMES_MAX, PARKED_FRAMES_PER_NEIGHBOR } from '../model/limits.ts';
+import { NEIGHBORS_MAX, OUTBOX_FRAME_BYTES, PARKED_FRAMES_MAX, PARKED_FRAMES_PER_NEIGHBOR } from '../model/limits.ts';
 import type { NetworkNeighbor } from '../model/network.ts';
 import { parseIpv4, parseMac } from '../wire/address.ts';
 import { writeArpRequest } from '../wire/arp.ts';
 import { setEthernetAddresses } from '../wire/ethernet.ts';
 import type { EngineContext } from './context.ts';
-import { OUTBOX_FRAME_BYTES } from './context.ts';
 import type { EngineLink } from './network.ts';
 import { REASON } from './verdict.ts';
 
