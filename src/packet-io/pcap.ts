@@ -26,6 +26,8 @@ export const pcap: PacketIoKind = {
 export interface PcapOptions {
   /** `inject`: libpcap sends whole frames. `raw`: the kernel routes and sends IPv4 packets; low rates only. */
   readonly send?: 'inject' | 'raw';
+  /** Makes capture handles; those of the package `cap` unless something else is given. */
+  readonly createHandle?: () => CaptureHandle;
 }
 
 /** What libpcap captures at most of one frame, and room for it. */
@@ -71,7 +73,7 @@ export class Pcap implements PacketIo {
   /** Throws a PacketIoError when a package is missing or this is not the main thread. */
   constructor(options: PcapOptions = {}) {
     try {
-      this.#createHandle = loadCapture();
+      this.#createHandle = options.createHandle ?? loadCapture();
       this.#sender = new PcapSender(this.counters, options.send === 'raw');
     } catch (cause) {
       if (!(cause instanceof NativeUnavailableError)) throw cause;

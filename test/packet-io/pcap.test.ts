@@ -1,11 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { captureAbortsOnLinkDown } from '../../src/native/cap.ts';
+import { describe, expect, test } from 'vitest';
+import { type CaptureHandle, captureAbortsOnLinkDown } from '../../src/native/cap.ts';
+import type { Link } from '../../src/packet-io/packet-io.ts';
 import { packetMmsg } from '../../src/packet-io/packet-mmsg.ts';
-import { pcap } from '../../src/packet-io/pcap.ts';
-import { frameOn } from './conformance.ts';
-import { createLiveRig, type LiveRig, type LiveSubject, liveConformance } from './live-conformance.ts';
-import { AgentProgram } from './support/agent-process.ts';
-import { namespacesRefused } from './support/namespaces.ts';
+import { Pcap, pcap } from '../../src/packet-io/pcap.ts';
+import { type LiveSubject, liveConformance } from './live-conformance.ts';
+import { experimentalFrame, textOf } from './support/frames.ts';
 
 const subject: LiveSubject = {
   kind: 'pcap',
@@ -16,41 +15,115 @@ const subject: LiveSubject = {
 };
 liveConformance(subject);
 
-const refused = subject.refused ?? namespacesRefused();
-describe.skipIf(refused !== null)(`pcap: under load${refused === null ? '' : ` (skipped: ${refused})`}`, () => {
-  let program: AgentProgram;
-  let rig: LiveRig;
-  beforeAll(async () => {
-    program = new AgentProgram();
-    rig = await createLiveRig(program, subject, 2);
-  }, 60_000);
-  afterAll(async () => {
-    await rig?.close();
-    program?.remove();
+/** Reads on in one go, as the package does, for as long as there are frames and nobody has closed it. */
+class FakeCapture implements CaptureHandle {
+  closed = false;
+  readonly sent: Uint8Array[] = [];
+  #buffer: Uint8Array = new Uint8Array();
+  #listener: (length: number, truncated: boolean) => void = () => {};
+
+  open(_device: string, _filter: string, _ringBytes: number, buffer: Uint8Array): string {
+    this.#buffer = buffer;
+    return 'ETHERNET';
+  }
+  on(_event: 'packet', listener: (length: number, truncated: boolean) => void) {
+    this.#listener = listener;
+  }
+  removeAllListeners() {
+    this.#listener = () => {};
+  }
+  send(frame: Uint8Array) {
+    this.sent.push(frame.slice());
+  }
+  close() {
+    this.closed = true;
+    return true;
+  }
+  /** Returns the frames read before somebody closed the handle. */
+  drain(framesMax: number, timeMaxMs: number): number {
+    const until = performance.now() + timeMaxMs;
+    let frames = 0;
+    for (; frames < framesMax && !this.closed && performance.now() < until; frames++) {
+      const frame = experimentalFrame(`frame ${frames}`);
+      this.#buffer.set(frame);
+      this.#listener(frame.length, false);
+    }
+    return frames;
+  }
+}
+
+describe('pcap: a capture that does not stop', () => {
+  // No such link: nothing is known about its state, and nothing comes in by itself.
+  const link: Link = { index: 7, name: 'no-such-link', mac: new Uint8Array(6), mtu: 1500, loopback: false };
+  const nextTurn = () => new Promise((resolve) => setTimeout(resolve, 5));
+
+  function createPcap() {
+    const handles: FakeCapture[] = [];
+    const createHandle = () => {
+      const handle = new FakeCapture();
+      handles.push(handle);
+      return handle;
+    };
+    const io = new Pcap({ createHandle });
+    io.attach(link);
+    return { io, handles, batch: io.createBatch(64) };
+  }
+
+  test('the event loop gets its turn, and the link is opened again', async () => {
+    const { io, handles, batch } = createPcap();
+    let timers = 0;
+    const timer = setInterval(() => timers++, 1);
+    io.listen(() => {
+      while (io.receive(batch) > 0);
+    });
+    const beganMs = performance.now();
+    expect(handles[0]?.drain(Number.POSITIVE_INFINITY, 5000)).toBeGreaterThan(1000);
+    expect(performance.now() - beganMs).toBeLessThan(3000);
+    expect(timers).toBe(0);
+    await nextTurn();
+    expect(timers).toBeGreaterThan(0);
+    expect(handles).toHaveLength(2);
+    const before = io.counters.received;
+    handles[1]?.drain(3, 1000);
+    await nextTurn();
+    expect(io.counters.received).toBe(before + 3);
+    clearInterval(timer);
+    io.close();
+    expect(handles.every((each) => each.closed)).toBe(true);
   });
 
-  test('a flood does not keep the event loop from its other work for long', async () => {
-    await rig.agent.order('bridge', { links: rig.links, costUs: 50 });
-    const frame = frameOn(0, 'flood').frame;
-    let flooding = true;
-    const flood = rig.far.order('flood', { link: rig.outsideLinks[0], frame, durationMs: 4000 }).finally(() => {
-      flooding = false;
+  test('no frame of a burst is lost while somebody takes them, and each comes in its order', async () => {
+    const { io, handles, batch } = createPcap();
+    const seen: string[] = [];
+    io.listen(() => {
+      while (io.receive(batch) > 0) {
+        for (let i = 0; i < batch.count; i++) seen.push(textOf(Buffer.from(batch.frame(i)).toString('hex')));
+      }
     });
-    let answers = 0;
-    let longestMs = 0;
-    while (flooding) {
-      const askedMs = performance.now();
-      await rig.agent.order('links');
-      if (!flooding) break;
-      longestMs = Math.max(longestMs, performance.now() - askedMs);
-      answers++;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-    await flood;
-    expect(answers).toBeGreaterThanOrEqual(2);
-    expect(longestMs).toBeLessThan(2500);
-    const { received, transmitted } = await rig.subject.counters();
-    expect(received).toBeGreaterThan(5000);
-    expect(transmitted).toBeGreaterThan(5000);
+    handles[0]?.drain(1000, 400);
+    await nextTurn();
+    expect(seen).toEqual(Array.from({ length: seen.length }, (_, i) => `frame ${i}`));
+    expect(seen).toHaveLength(1000);
+    expect(io.counters.receiveDrops).toBe(0);
+    io.close();
+  });
+
+  test('with nobody to take them, frames are kept up to a bound and the others counted', () => {
+    const { io, handles, batch } = createPcap();
+    handles[0]?.drain(1000, 400);
+    let kept = 0;
+    for (let count = 1; count > 0; kept += count) count = io.receive(batch);
+    expect(kept).toBe(256);
+    expect(io.counters.receiveDrops).toBe(1000 - 256);
+    io.close();
+  });
+
+  test('frames of a link that was detached meanwhile are counted as dropped', () => {
+    const { io, handles, batch } = createPcap();
+    handles[0]?.drain(5, 400);
+    io.detach(link.index);
+    expect(io.receive(batch)).toBe(0);
+    expect(io.counters.receiveDrops).toBe(5);
+    io.close();
   });
 });
