@@ -19,7 +19,10 @@ export interface Capabilities {
 
 export interface DataPlane {
   readonly capabilities: Capabilities;
-  /** Rejects with an IpvsError. */
+  /**
+   * Rejects with an IpvsError. Commands are carried out in the order of the calls, also when the caller does not wait
+   * for one before the next.
+   */
   execute<N extends CommandName>(command: Command<N>): Promise<Answer<N>>;
   /** Returns "stop watching". */
   watch(listener: (event: DataPlaneEvent) => void): () => void;

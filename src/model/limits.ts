@@ -25,3 +25,9 @@ export const SERVICE_PAGE_MAX = 256;
 export const CONNECTION_PAGE_MAX = 4_096;
 /** Body of one API request. */
 export const API_BODY_BYTES_MAX = 16 * 1024 * 1024;
+/** Commands in one API request. */
+export const API_COMMANDS_MAX = 4_096;
+/** Clients connected to the API at once, how many of them may watch events, and what may wait for a slow one. */
+export const API_CLIENTS_MAX = 1_024;
+export const API_WATCHERS_MAX = 64;
+export const API_WATCHER_BACKLOG_BYTES_MAX = 1024 * 1024;

@@ -1,0 +1,38 @@
+/** `uipvs`: the words, and the parts of the house behind each of them, loaded when their word is typed. */
+import type { Cli } from '../cli/cli.ts';
+import { type DelegatedWord, runUipvs } from '../cli/run.ts';
+import { processOutput } from './output.ts';
+
+const DELEGATED: readonly DelegatedWord[] = [
+  {
+    name: 'lab',
+    summary: 'try the balancer in a network of its own inside this machine',
+    run: async (words) => (await import('../lab/program.ts')).runLab(words, process),
+  },
+  {
+    name: 'ipvsadm',
+    summary: 'the ipvsadm command (the same as uipvsadm)',
+    run: async (words) => (await import('./uipvsadm-main.ts')).main(words),
+  },
+  {
+    name: 'ldirectord',
+    summary: 'the ldirectord command (the same as uldirectord)',
+    run: async (words) => (await import('./uldirectord-main.ts')).main(words),
+  },
+];
+
+const cli: Cli = {
+  ...processOutput,
+  connect: async () => (await import('../control/client.ts')).connectDataPlane(),
+  backEnds: async () => Object.values((await import('../packet-io/index.ts')).LIVE_KINDS),
+  guard: () => import('../data-plane/packet/guard-tools.ts'),
+};
+
+export function main(words: readonly string[]): Promise<number> {
+  // The delegated words take down what they set up; ours have nothing to take down.
+  if (!DELEGATED.some(({ name }) => name === words[0])) {
+    process.once('SIGINT', () => process.exit(130));
+    process.once('SIGTERM', () => process.exit(143));
+  }
+  return runUipvs(words, cli, DELEGATED);
+}

@@ -1,0 +1,8 @@
+/** `uipvsadm-restore`: clears the table of the daemon and fills it with what `uipvsadm-save` wrote. */
+import { connectDataPlane } from '../control/client.ts';
+import { nodeIpvsadmIo } from '../ipvsadm/node-io.ts';
+import { runIpvsadmRestore } from '../ipvsadm/scripts.ts';
+
+export function main(): Promise<number> {
+  return runIpvsadmRestore(nodeIpvsadmIo(() => connectDataPlane()));
+}

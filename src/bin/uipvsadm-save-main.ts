@@ -1,0 +1,11 @@
+/** `uipvsadm-save`: the table of the daemon as commands that `uipvsadm-restore` reads. */
+import { connectDataPlane } from '../control/client.ts';
+import { nodeIpvsadmIo } from '../ipvsadm/node-io.ts';
+import { runIpvsadmSave } from '../ipvsadm/scripts.ts';
+
+export function main(words: readonly string[]): Promise<number> {
+  return runIpvsadmSave(
+    words,
+    nodeIpvsadmIo(() => connectDataPlane()),
+  );
+}

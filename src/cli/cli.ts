@@ -1,0 +1,46 @@
+/** What the words of `uipvs` work with. The program in `bin/` brings the parts; tests bring their own. */
+import type { DaemonStatus } from '../control/api.ts';
+import type { DataPlane } from '../model/data-plane.ts';
+import type { Output } from './command-line.ts';
+
+/** A way to read and write packets, as `packet-io/` presents it. */
+export interface BackEnd {
+  readonly name: string;
+  readonly summary: string;
+  readonly thread: 'any' | 'main';
+  /** `null`: works here; otherwise why not, with the way out. */
+  unavailable(): Promise<string | null>;
+}
+
+export interface GuardTools {
+  /** The rules in force as text, or `null` when there are none. */
+  readGuard(): Promise<string | null>;
+  /** Removes what a killed daemon left: the table of rules and the link to the host's stack. Says what was there. */
+  removeGuard(): Promise<{ readonly table: boolean; readonly hostLink: boolean }>;
+}
+
+/** A daemon as `control/client.ts` reaches it. */
+export interface ConnectedDaemon extends DataPlane {
+  status(): Promise<DaemonStatus>;
+}
+
+export interface Cli extends Output {
+  /** Rejects with an IpvsError when no daemon answers. */
+  connect(): Promise<ConnectedDaemon>;
+  backEnds(): Promise<readonly BackEnd[]>;
+  guard(): Promise<GuardTools>;
+}
+
+/** Opens the daemon, does the work and closes it, whatever happens. */
+export async function withDaemon(cli: Cli, work: (daemon: ConnectedDaemon) => Promise<number>): Promise<number> {
+  const daemon = await cli.connect();
+  try {
+    return await work(daemon);
+  } finally {
+    await daemon.close();
+  }
+}
+
+export function toJson(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}

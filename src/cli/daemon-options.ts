@@ -1,0 +1,94 @@
+/** The command line of `uipvsd`. */
+import { LOG_LEVELS, type LogLevel } from '../control/log-level.ts';
+import { CONNECTIONS_MAX_DEFAULT, CONNECTIONS_MAX_LIMIT } from '../model/limits.ts';
+import type { SourceNat } from '../model/service.ts';
+import { type CommandDescription, type Output, readOptions, wholeNumber } from './command-line.ts';
+
+export const IO_NAMES = ['packet-mmsg', 'pcap'] as const;
+
+export interface DaemonCommandLine {
+  /** `null`: the best that works here. */
+  readonly io: (typeof IO_NAMES)[number] | null;
+  readonly sourceNat: SourceNat;
+  readonly connectionsMax: number;
+  /** `null`: every link that can be served. */
+  readonly links: readonly string[] | null;
+  readonly guard: 'on' | 'off';
+  /** `null`: the one of the network namespace. */
+  readonly socket: string | null;
+  readonly logLevel: LogLevel;
+}
+
+const DESCRIPTION: CommandDescription = {
+  name: 'uipvsd',
+  summary: 'Carries the traffic of virtual services in the network namespace it is started in, in the foreground.',
+  options: [
+    {
+      flags: '--io <back end>',
+      description: 'how packets are read and written (default: the first of these that works; see uipvs io)',
+      choices: IO_NAMES,
+    },
+    {
+      flags: '--snat <address>',
+      description:
+        'source address that real servers see: none, masquerade, or an address of this host, for services that do not say',
+      preset: 'none',
+      parse: parseSourceNat,
+    },
+    {
+      flags: '--connections-max <count>',
+      description: 'connections the table can hold',
+      preset: CONNECTIONS_MAX_DEFAULT,
+      parse: wholeNumber(1, CONNECTIONS_MAX_LIMIT),
+    },
+    {
+      flags: '--link <name>',
+      description: 'serve this link only; may be repeated (default: all that can be served)',
+      repeats: true,
+    },
+    { flags: '--socket <path>', description: 'the API socket (default: UIPVS_SOCKET, or /run/uipvs/<namespace>.sock)' },
+    {
+      flags: '--guard <on or off>',
+      description: 'keep the host itself quiet about the virtual services',
+      choices: ['on', 'off'],
+      preset: 'on',
+    },
+    {
+      flags: '--log-level <level>',
+      description: 'logs go to standard error as JSON',
+      choices: LOG_LEVELS,
+      preset: 'info',
+    },
+  ],
+  notes: `One line on standard output says that it is ready. SIGTERM, SIGINT and SIGHUP end it and take down what it
+set up; a second one ends it at once. It needs root, or CAP_NET_ADMIN and CAP_NET_RAW.
+
+Exit codes: 0 ended by a signal, 1 failure, 2 the words were not understood.`,
+};
+
+/** An exit code when there is nothing to run: 0 after help and version, 2 after a mistake (told on `output`). */
+export async function readDaemonOptions(
+  words: readonly string[],
+  output: Output,
+): Promise<DaemonCommandLine | { readonly exitCode: number }> {
+  const options = await readOptions(DESCRIPTION, words, output);
+  if ('exitCode' in options) return { exitCode: options['exitCode'] as number };
+  return {
+    io: (options['io'] as DaemonCommandLine['io'] | undefined) ?? null,
+    sourceNat: options['snat'] as string,
+    connectionsMax: options['connectionsMax'] as number,
+    links: (options['link'] as string[] | undefined) ?? null,
+    guard: options['guard'] as 'on' | 'off',
+    socket: (options['socket'] as string | undefined) ?? null,
+    logLevel: options['logLevel'] as LogLevel,
+  };
+}
+
+function parseSourceNat(text: string): string {
+  if (text === 'none' || text === 'masquerade') return text;
+  const bytes = /^(?:(?:0|[1-9]\d{0,2})(?:\.|$)){4}(?<!\.)$/.test(text) ? text.split('.').map(Number) : [];
+  if (bytes.length !== 4 || bytes.some((byte) => byte > 255)) {
+    throw new Error('It must be none, masquerade or an IPv4 address such as 192.0.2.10.');
+  }
+  return text;
+}

@@ -1,0 +1,52 @@
+/** The `uipvs` command: finds the word and runs it. */
+import { IpvsError } from '../model/errors.ts';
+import type { Cli } from './cli.ts';
+import { runWord, type Word } from './command-line.ts';
+import { connectionsWord } from './connections.ts';
+import { guardWord } from './guard.ts';
+import { ioWord } from './io.ts';
+import { servicesWord } from './services.ts';
+import { statusWord } from './status.ts';
+
+/** A word that another program answers, with everything behind it. */
+export interface DelegatedWord {
+  readonly name: string;
+  readonly summary: string;
+  /** Gets the words behind its own. */
+  readonly run: (words: readonly string[]) => Promise<number>;
+}
+
+const NOTES = `Every word explains itself: uipvs <word> --help.
+The daemon is found by the network namespace this command runs in; UIPVS_SOCKET names another one.
+
+Exit codes: 0 done, 1 it could not be done, 2 the words were not understood.`;
+
+/** Resolves to the exit code; never rejects for what a person can cause. */
+export async function runUipvs(
+  words: readonly string[],
+  cli: Cli,
+  delegated: readonly DelegatedWord[],
+): Promise<number> {
+  const asked = words[0] === 'help' ? [...words.slice(1, 2), '--help'] : words;
+  const other = delegated.find(({ name }) => name === asked[0]);
+  try {
+    if (other !== undefined) return await other.run(asked.slice(1));
+    const own = [statusWord(cli), servicesWord(cli), connectionsWord(cli), ioWord(cli), guardWord(cli)];
+    const program = {
+      name: 'uipvs',
+      summary: 'Looks at and tries out uipvs, a layer-4 load balancer that behaves like Linux IPVS.',
+      options: [],
+      notes: NOTES,
+    };
+    return await runWord(program, [...own, ...delegated.map(asWord)], asked, cli);
+  } catch (error) {
+    if (!(error instanceof IpvsError)) throw error;
+    await cli.stderr(`uipvs: ${error.message}\n`);
+    return 1;
+  }
+}
+
+/** For the list of words in the help text; it is run above. */
+function asWord({ name, summary, run }: DelegatedWord): Word {
+  return { name, summary, options: [], notes: '', run: () => run([]) };
+}

@@ -1,0 +1,138 @@
+/** What each command of the closed list must look like when it comes from outside. */
+import { COMMANDS, type Command, type CommandName, type Commands, type SyncDaemonSpec } from '../model/commands.ts';
+import type { DestinationKey, DestinationSpec } from '../model/destination.ts';
+import { IpvsError } from '../model/errors.ts';
+import type { TunnelSpec } from '../model/forwarding.ts';
+import { WEIGHT_MAX } from '../model/limits.ts';
+import type { AddressServiceKey, MarkServiceKey, ServiceSpec } from '../model/service.ts';
+import type { Timeouts } from '../model/settings.ts';
+import { suggestion } from './nearest.ts';
+import {
+  boolean,
+  checkShape,
+  describe,
+  integer,
+  isRecord,
+  list,
+  nullable,
+  object,
+  type Shape,
+  text,
+  word,
+} from './shape.ts';
+
+const UINT32_MAX = 0xffff_ffff;
+const INT32_MAX = 0x7fff_ffff;
+/** The data plane judges addresses, names and masks; here only their length is bounded. */
+const address = text(64);
+const name = text(64);
+const port = integer(0, 65_535);
+
+const addressServiceKey = object<AddressServiceKey>({ protocol: word('tcp', 'udp', 'sctp'), address, port }, {});
+const markServiceKey = object<MarkServiceKey>({ mark: integer(0, UINT32_MAX), family: word('ipv4', 'ipv6') }, {});
+const serviceKey: Shape = {
+  kind: 'either',
+  options: [
+    { tell: 'mark', shape: markServiceKey },
+    { tell: 'protocol', shape: addressServiceKey },
+  ],
+};
+
+const serviceSpec = object<ServiceSpec>(
+  {
+    key: serviceKey,
+    scheduler: name,
+    schedulerFlags: list(integer(1, 3), 3),
+    persistenceTimeoutSeconds: nullable(integer(0, UINT32_MAX)),
+    netmask: address,
+    persistenceEngine: nullable(name),
+    onePacket: boolean,
+  },
+  { sourceNat: address },
+);
+
+const tunnelSpec = object<TunnelSpec>(
+  { type: word('ipip', 'gue', 'gre'), port, checksum: word('none', 'full', 'remote') },
+  {},
+);
+const destinationKey = object<DestinationKey>({ address, port }, {});
+const destinationSpec = object<DestinationSpec>(
+  {
+    address,
+    port,
+    method: word('masquerade', 'direct', 'tunnel', 'local', 'bypass'),
+    weight: integer(0, WEIGHT_MAX),
+    upperThreshold: integer(0, UINT32_MAX),
+    lowerThreshold: integer(0, UINT32_MAX),
+    tunnel: tunnelSpec,
+  },
+  {},
+);
+
+const timeouts = object<Timeouts>(
+  { tcpSeconds: integer(0, INT32_MAX), tcpFinSeconds: integer(0, INT32_MAX), udpSeconds: integer(0, INT32_MAX) },
+  {},
+);
+const role = word('master', 'backup');
+const syncDaemon = object<SyncDaemonSpec>(
+  {
+    role,
+    interface: name,
+    syncId: integer(0, UINT32_MAX),
+    maxLength: integer(0, UINT32_MAX),
+    group: address,
+    port,
+    ttl: integer(0, 255),
+  },
+  {},
+);
+
+const nothing = object<Record<never, never>>({}, {});
+const page = object<Commands['listServices']['input']>({}, { cursor: text(1_024), limit: integer(1, INT32_MAX) });
+const serviceOnly = object<Commands['addService']['input']>({ service: serviceSpec }, {});
+const keyOnly = object<Commands['getService']['input']>({ key: serviceKey }, {});
+const withDestination = object<Commands['addDestination']['input']>(
+  { service: serviceKey, destination: destinationSpec },
+  {},
+);
+
+/** The input of each command, without its `name`. */
+export const COMMAND_SHAPES: Readonly<Record<CommandName, Shape>> = {
+  info: nothing,
+  addService: serviceOnly,
+  editService: serviceOnly,
+  deleteService: keyOnly,
+  flush: nothing,
+  addDestination: withDestination,
+  editDestination: withDestination,
+  deleteDestination: object<Commands['deleteDestination']['input']>(
+    { service: serviceKey, destination: destinationKey },
+    {},
+  ),
+  getService: keyOnly,
+  listServices: page,
+  listConnections: page,
+  zero: object<Commands['zero']['input']>({}, { key: serviceKey }),
+  getTotals: nothing,
+  getTimeouts: nothing,
+  setTimeouts: object<Commands['setTimeouts']['input']>({ timeouts }, {}),
+  listSyncDaemons: nothing,
+  startSyncDaemon: object<Commands['startSyncDaemon']['input']>({ daemon: syncDaemon }, {}),
+  stopSyncDaemon: object<Commands['stopSyncDaemon']['input']>({ role }, {}),
+  getCounters: nothing,
+};
+
+/** The value as a command. Throws EINVAL with a sentence when it is none, with the nearest name for an unknown one. */
+export function parseCommand(value: unknown): Command {
+  if (!isRecord(value)) throw new IpvsError('EINVAL', `a command must be an object, not ${describe(value)}`);
+  const { name: commandName, ...input } = value;
+  if (typeof commandName !== 'string') {
+    throw new IpvsError('EINVAL', `a command must have a "name", a text such as "listServices"`);
+  }
+  if (!Object.hasOwn(COMMANDS, commandName)) {
+    const known = Object.keys(COMMANDS);
+    throw new IpvsError('EINVAL', `there is no command ${describe(commandName)}${suggestion(commandName, known)}`);
+  }
+  checkShape(input, COMMAND_SHAPES[commandName as CommandName], commandName);
+  return value as unknown as Command;
+}

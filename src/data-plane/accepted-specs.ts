@@ -1,0 +1,111 @@
+/**
+ * The services and destinations that were accepted, kept to tell a restarted worker of them and to know which
+ * guard entries a deletion frees. Questions are never answered from here: the data plane owns the truth.
+ */
+import type { Command } from '../model/commands.ts';
+import type { DestinationKey, DestinationSpec } from '../model/destination.ts';
+import { formatEndpoint, formatServiceKey, type ServiceSpec } from '../model/service.ts';
+import type { Timeouts } from '../model/settings.ts';
+import { destinationEntries, type GuardEntry, serviceEntries } from './guard-entries.ts';
+
+interface AcceptedService {
+  spec: ServiceSpec;
+  readonly destinations: Map<string, DestinationSpec>;
+}
+
+/** The guard entries a command needs in force before it is carried out. */
+export function entriesNeededBy(command: Command): readonly GuardEntry[] {
+  if (command.name === 'addService') return serviceEntries(command.service.key);
+  if (command.name === 'addDestination' || command.name === 'editDestination') {
+    return destinationEntries(command.service, command.destination);
+  }
+  return [];
+}
+
+export class AcceptedSpecs {
+  readonly #services = new Map<string, AcceptedService>();
+  #timeouts: Timeouts = { tcpSeconds: 0, tcpFinSeconds: 0, udpSeconds: 0 };
+
+  /** Takes note of a command that was carried out. Returns the guard entries it no longer needs. */
+  note(command: Command): readonly GuardEntry[] {
+    switch (command.name) {
+      case 'addService':
+        this.#services.set(formatServiceKey(command.service.key), { spec: command.service, destinations: new Map() });
+        return [];
+      case 'editService':
+        this.#edit(command.service);
+        return [];
+      case 'deleteService':
+        return this.#delete(formatServiceKey(command.key));
+      case 'flush':
+        return [...this.#services.keys()].flatMap((key) => this.#delete(key));
+      case 'addDestination':
+      case 'editDestination': {
+        const service = this.#services.get(formatServiceKey(command.service));
+        const key = destinationText(command.destination);
+        const before = service?.destinations.get(key);
+        service?.destinations.set(key, command.destination);
+        return before === undefined ? [] : destinationEntries(command.service, before);
+      }
+      case 'deleteDestination': {
+        const service = this.#services.get(formatServiceKey(command.service));
+        const key = destinationText(command.destination);
+        const before = service?.destinations.get(key);
+        service?.destinations.delete(key);
+        return before === undefined ? [] : destinationEntries(command.service, before);
+      }
+      case 'setTimeouts':
+        this.#timeouts = merge(this.#timeouts, command.timeouts);
+        return [];
+      default:
+        return [];
+    }
+  }
+
+  /** The commands that bring an empty data plane to this state, in the order things were added. */
+  commands(): Command[] {
+    const commands: Command[] = [];
+    for (const { spec, destinations } of this.#services.values()) {
+      commands.push({ name: 'addService', service: spec });
+      for (const destination of destinations.values()) {
+        commands.push({ name: 'addDestination', service: spec.key, destination });
+      }
+    }
+    if (Object.values(this.#timeouts).some((seconds) => seconds !== 0)) {
+      commands.push({ name: 'setTimeouts', timeouts: this.#timeouts });
+    }
+    return commands;
+  }
+
+  #edit(spec: ServiceSpec): void {
+    const service = this.#services.get(formatServiceKey(spec.key));
+    if (service === undefined) return;
+    // An edit without source NAT leaves it as it was.
+    const sourceNat = spec.sourceNat ?? service.spec.sourceNat;
+    service.spec = sourceNat === undefined ? spec : { ...spec, sourceNat };
+  }
+
+  #delete(key: string): readonly GuardEntry[] {
+    const service = this.#services.get(key);
+    if (service === undefined) return [];
+    this.#services.delete(key);
+    const { spec, destinations } = service;
+    return [
+      ...serviceEntries(spec.key),
+      ...[...destinations.values()].flatMap((destination) => destinationEntries(spec.key, destination)),
+    ];
+  }
+}
+
+function destinationText(destination: DestinationKey): string {
+  return formatEndpoint(destination.address, destination.port);
+}
+
+/** 0 leaves a value alone. */
+function merge(before: Timeouts, change: Timeouts): Timeouts {
+  return {
+    tcpSeconds: change.tcpSeconds || before.tcpSeconds,
+    tcpFinSeconds: change.tcpFinSeconds || before.tcpFinSeconds,
+    udpSeconds: change.udpSeconds || before.udpSeconds,
+  };
+}

@@ -1,0 +1,60 @@
+/** Starts the packet engine as a data plane on this host: `startPacketDataPlane`. */
+import { randomInt } from 'node:crypto';
+import { CONNECTIONS_MAX_DEFAULT } from '../../model/limits.ts';
+import type { SourceNat } from '../../model/service.ts';
+import { LIVE_KINDS } from '../../packet-io/index.ts';
+import { PACKET_ENGINE_CAPABILITIES } from '../capabilities.ts';
+import { chooseIo } from './choose-io.ts';
+import type { WorkerStart } from './messages.ts';
+import { type Log, PacketDataPlane } from './packet-data-plane.ts';
+import { spawnProcess, spawnThread } from './worker-handle.ts';
+import { WorkerSession } from './worker-session.ts';
+
+export interface PacketDataPlaneOptions {
+  /** Name of an I/O back end. Absent: the best that works here, and the log says why better ones do not. */
+  readonly io?: string;
+  /** Rows of the connection table. */
+  readonly connectionsMax?: number;
+  /** For services that do not say. Default `none`. */
+  readonly sourceNat?: SourceNat;
+  /** Links to serve, by name. Absent: all Ethernet links and `lo`. */
+  readonly links?: readonly string[];
+  /** `off`: somebody else keeps the host's stack from answering with resets. */
+  readonly guard?: 'on' | 'off';
+  /** `off`: no veth pair; servers on this host are then out of reach. */
+  readonly hostLink?: 'on' | 'off';
+  readonly log: Log;
+}
+
+/**
+ * Needs root, or CAP_NET_RAW and CAP_NET_ADMIN. Rejects with an IpvsError whose sentence says what is missing;
+ * then nothing is left on the host. `close` of the result takes guard and host link down; so does the end of
+ * the process, whatever ends it.
+ */
+export async function startPacketDataPlane(options: PacketDataPlaneOptions): Promise<PacketDataPlane> {
+  const { kind, passedOver } = await chooseIo(LIVE_KINDS, options.io);
+  for (const reason of passedOver) options.log.warn(`not used: ${reason}`);
+  options.log.info(`frames are carried by ${kind.name}: ${kind.summary}`);
+  const start: WorkerStart = {
+    io: kind.name,
+    seed: randomInt(2 ** 32),
+    connectionsMax: options.connectionsMax ?? CONNECTIONS_MAX_DEFAULT,
+    sourceNat: options.sourceNat ?? 'none',
+  };
+  const spawn = kind.thread === 'main' ? spawnProcess : spawnThread;
+  return PacketDataPlane.start({
+    capabilities: PACKET_ENGINE_CAPABILITIES,
+    io: kind.name,
+    startWorker: () => new WorkerSession((begin, listeners) => spawn(workerEntry(), begin, listeners), start),
+    links: options.links ?? null,
+    guard: options.guard ?? 'on',
+    hostLink: options.hostLink ?? 'on',
+    log: options.log,
+  });
+}
+
+/** The worker's module beside this one, compiled like this one. */
+function workerEntry(): URL {
+  const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
+  return new URL(`./worker${extension}`, import.meta.url);
+}

@@ -1,0 +1,202 @@
+/**
+ * A worker's life: open the back end, forward until told to stop, close. As a thread it blocks in the back
+ * end's `wait` and looks into its mailbox once a turn; as a process it lives from events. Either way a command
+ * is carried out between two batches, never inside one.
+ */
+import { type ErrorCode, IpvsError } from '../../model/errors.ts';
+import { BATCH_FRAMES } from '../../model/limits.ts';
+import type { NetworkLink, NetworkSnapshot } from '../../model/network.ts';
+import { type Link, type PacketIo, PacketIoError } from '../../packet-io/packet-io.ts';
+import type { PacketEngine } from '../packet-engine.ts';
+import type { Mailbox } from './mailbox.ts';
+import type { NetworkAnswer, ToWorker, WorkerStart } from './messages.ts';
+import { ScoreboardWriter } from './scoreboard.ts';
+import { idleWaitMs, sendOutbox, type TurnParts, turn } from './turn.ts';
+
+export interface WorkerMakers {
+  openIo(start: WorkerStart): Promise<PacketIo>;
+  createEngine(start: WorkerStart, nowMs: number): PacketEngine;
+}
+
+/** A back end whose `wait` another thread can end by writing eight bytes to an eventfd. */
+interface Wakeable {
+  readonly wakeFd: number;
+}
+
+export async function runWorker(start: WorkerStart, mailbox: Mailbox, makers: WorkerMakers): Promise<void> {
+  const io = await openOrSayWhy(start, mailbox, makers);
+  const engine = makers.createEngine(start, nowMs());
+  const desk = new Desk(engine, io, mailbox);
+  const wakeFd = (io as Partial<Wakeable>).wakeFd ?? null;
+  const parts: TurnParts = { engine, io, batch: io.createBatch(BATCH_FRAMES) };
+  mailbox.post({ type: 'ready', wakeFd });
+  try {
+    if (mailbox.kind === 'thread') runBlocking(parts, desk, mailbox, wakeFd !== null);
+    else await runOnEvents(parts, desk, mailbox);
+  } catch (error) {
+    mailbox.post({ type: 'fatal', message: describe(error) });
+    // The host may be about to write to `wakeFd`. Its number must not mean another file before the host has heard.
+    if (mailbox.kind === 'thread') sleep(FAREWELL_MS);
+    throw error;
+  } finally {
+    io.close();
+  }
+}
+
+async function openOrSayWhy(start: WorkerStart, mailbox: Mailbox, makers: WorkerMakers): Promise<PacketIo> {
+  try {
+    return await makers.openIo(start);
+  } catch (error) {
+    mailbox.post({ type: 'fatal', message: describe(error) });
+    throw error;
+  }
+}
+
+const FAREWELL_MS = 500;
+
+function sleep(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
+
+/** A refusal speaks for itself; of our own mistakes the place matters. */
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error instanceof IpvsError || error instanceof PacketIoError ? error.message : (error.stack ?? error.message);
+}
+
+/** Whole monotonic milliseconds: the engine's clock. */
+function nowMs(): number {
+  return Math.floor(performance.now());
+}
+
+function runBlocking(parts: TurnParts, desk: Desk, mailbox: Mailbox, wakeable: boolean): void {
+  const { engine, io } = parts;
+  const scoreboard = mailbox.scoreboard === null ? null : new ScoreboardWriter(mailbox.scoreboard);
+  let lastCommandMs = Number.NEGATIVE_INFINITY;
+  for (;;) {
+    const now = nowMs();
+    for (let message = mailbox.take(); message !== null; message = mailbox.take()) {
+      if (message.type === 'stop') return;
+      desk.handle(message, now);
+      lastCommandMs = now;
+    }
+    const frames = turn(parts, now);
+    scoreboard?.turned(performance.timeOrigin + performance.now(), io.counters, desk.linkCount);
+    if (frames > 0) continue;
+    io.wait(idleWaitMs({ nowMs: now, deadlineMs: engine.nextDeadlineMs(), wakeable, lastCommandMs }));
+  }
+}
+
+function runOnEvents(parts: TurnParts, desk: Desk, mailbox: Mailbox): Promise<void> {
+  const { engine, io } = parts;
+  return new Promise((resolve, reject) => {
+    let stopped = false;
+    let scheduled = false;
+    let timer: NodeJS.Timeout | undefined;
+
+    const stop = (error?: unknown) => {
+      stopped = true;
+      clearTimeout(timer);
+      if (error === undefined) resolve();
+      else reject(error);
+    };
+    const schedule = () => {
+      if (scheduled || stopped) return;
+      scheduled = true;
+      setImmediate(run);
+    };
+    const run = () => {
+      scheduled = false;
+      if (stopped) return;
+      clearTimeout(timer);
+      try {
+        // A full batch may have left frames behind, for which no event comes: look again at once.
+        if (turn(parts, nowMs()) > 0) return schedule();
+      } catch (error) {
+        return stop(error);
+      }
+      // The timer also finds frames a back end failed to announce; `wakeable`, since commands come as events.
+      const circumstances = { nowMs: nowMs(), deadlineMs: engine.nextDeadlineMs(), wakeable: true, lastCommandMs: 0 };
+      timer = setTimeout(schedule, Math.max(1, idleWaitMs(circumstances)));
+    };
+
+    mailbox.listen((message) => {
+      if (stopped) return;
+      if (message === null || message.type === 'stop') return stop();
+      try {
+        desk.handle(message, nowMs());
+      } catch (error) {
+        return stop(error);
+      }
+      schedule();
+    });
+    io.listen?.(schedule);
+    schedule();
+  });
+}
+
+/** Carries out what the host asks and keeps the links that are served in step with the network. */
+class Desk {
+  readonly #engine: PacketEngine;
+  readonly #io: PacketIo;
+  readonly #mailbox: Mailbox;
+  readonly #attached = new Map<number, NetworkLink>();
+
+  constructor(engine: PacketEngine, io: PacketIo, mailbox: Mailbox) {
+    this.#engine = engine;
+    this.#io = io;
+    this.#mailbox = mailbox;
+  }
+
+  get linkCount(): number {
+    return this.#attached.size;
+  }
+
+  handle(message: ToWorker, now: number): void {
+    if (message.type === 'network') {
+      this.#mailbox.post({ type: 'answer', id: message.id, answer: this.#setNetwork(message.snapshot) });
+    } else if (message.type === 'command') {
+      this.#engine.advance(now);
+      try {
+        this.#mailbox.post({ type: 'answer', id: message.id, answer: this.#engine.execute(message.command) });
+      } catch (error) {
+        // A refused wish is an answer. Anything else is our own mistake, and ends the worker.
+        if (!(error instanceof IpvsError)) throw error;
+        const code: ErrorCode = error.code;
+        this.#mailbox.post({ type: 'error', id: message.id, code, message: error.message });
+      }
+      sendOutbox(this.#engine, this.#io);
+    }
+  }
+
+  #setNetwork(snapshot: NetworkSnapshot): NetworkAnswer {
+    const wanted = new Map(snapshot.links.map((link) => [link.index, link]));
+    for (const [index, link] of this.#attached) {
+      const now = wanted.get(index);
+      if (now !== undefined && isSameCable(now, link)) continue;
+      this.#io.detach(index);
+      this.#attached.delete(index);
+    }
+    this.#engine.setNetwork(snapshot);
+    const failed: { name: string; reason: string }[] = [];
+    for (const link of snapshot.links) {
+      if (this.#attached.has(link.index)) continue;
+      try {
+        this.#io.attach(toIoLink(link));
+        this.#attached.set(link.index, link);
+      } catch (error) {
+        failed.push({ name: link.name, reason: error instanceof Error ? error.message : String(error) });
+      }
+    }
+    return { attached: [...this.#attached.values()].map((link) => link.name), failed };
+  }
+}
+
+/** A link that changed in any of these is opened anew: back ends may have built on them. */
+function isSameCable(a: NetworkLink, b: NetworkLink): boolean {
+  return a.name === b.name && a.mac === b.mac && a.mtu === b.mtu && a.loopback === b.loopback;
+}
+
+function toIoLink({ index, name, mac, mtu, loopback }: NetworkLink): Link {
+  return { index, name, mac: Uint8Array.from(mac.split(':'), (byte) => Number.parseInt(byte, 16)), mtu, loopback };
+}

@@ -1,0 +1,131 @@
+/** ICMP echo: by a raw socket of our own where that is possible, else by the program `ping` of iputils. */
+import { spawn } from 'node:child_process';
+import { type Checker, type CheckerKind, type CheckResult, healthy, unhealthy } from '../checker.ts';
+import { RawIcmp } from '../raw-icmp.ts';
+
+/** One echo: `null` for a reply, else why there was none. */
+export interface Pinger {
+  echo(address: string, timeoutMs: number, signal: AbortSignal): Promise<string | null>;
+  close(): void;
+}
+
+export interface PingMeans {
+  openRaw(): RawIcmp;
+  /** Name or path of the program. */
+  readonly program: string;
+}
+
+const MEANS: PingMeans = { openRaw: () => RawIcmp.open(), program: 'ping' };
+
+export const ping: CheckerKind = pingKind(MEANS);
+
+/** The kind with other means, for tests. */
+export function pingKind(means: PingMeans): CheckerKind {
+  return {
+    name: 'ping',
+    summary: 'an ICMP echo is answered',
+    concurrencyMax: 4_096,
+    create: () => new PingChecker(means),
+    async refusal() {
+      try {
+        const pinger = await openPinger(means);
+        pinger.close();
+        return null;
+      } catch (error) {
+        return (error as Error).message;
+      }
+    },
+  };
+}
+
+class PingChecker implements Checker {
+  readonly #means: PingMeans;
+  #pinger: Promise<Pinger> | null = null;
+
+  constructor(means: PingMeans) {
+    this.#means = means;
+  }
+
+  async check(
+    { address, timeoutMs, attempts = 1 }: Parameters<Checker['check']>[0],
+    signal: AbortSignal,
+  ): Promise<CheckResult> {
+    let problem = 'no attempt';
+    try {
+      this.#pinger ??= openPinger(this.#means);
+      const pinger = await this.#pinger;
+      for (let attempt = 0; attempt < attempts && !signal.aborted; attempt++) {
+        const answer = await pinger.echo(address, timeoutMs, signal);
+        if (answer === null) return healthy();
+        problem = answer;
+      }
+    } catch (error) {
+      // Neither way works: try again next time, somebody may have installed or permitted something.
+      this.#pinger = null;
+      problem = (error as Error).message;
+    }
+    return unhealthy(problem);
+  }
+
+  close(): void {
+    void this.#pinger?.then(
+      (pinger) => pinger.close(),
+      () => {},
+    );
+    this.#pinger = null;
+  }
+}
+
+/** Rejects with a sentence when neither way works. */
+export async function openPinger(means: PingMeans): Promise<Pinger> {
+  let rawProblem: string;
+  try {
+    const raw = means.openRaw();
+    return {
+      echo: (address, timeoutMs, signal) =>
+        raw.echo(address, AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])),
+      close: () => raw.close(),
+    };
+  } catch (error) {
+    rawProblem = (error as Error).message.split('\n')[0];
+  }
+  const programProblem = await runPing(means.program, ['-V'], new AbortController().signal);
+  if (programProblem === null) {
+    return {
+      echo: (address, timeoutMs, signal) => echoByProgram(means.program, address, timeoutMs, signal),
+      close() {},
+    };
+  }
+  throw new Error(
+    `ping checks need the package raw-socket and CAP_NET_RAW (${rawProblem}), or the program ping of iputils ` +
+      `(${programProblem}); neither works here`,
+  );
+}
+
+async function echoByProgram(
+  program: string,
+  address: string,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<string | null> {
+  const seconds = String(Math.max(0.01, timeoutMs / 1_000));
+  const limited = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs + 200)]);
+  const problem = await runPing(program, ['-n', '-q', '-c', '1', '-s', '64', '-W', seconds, address], limited);
+  return problem === 'status 1' ? 'no echo reply' : problem;
+}
+
+/** `null` when the program ends with 0. */
+function runPing(program: string, words: string[], signal: AbortSignal): Promise<string | null> {
+  return new Promise((resolve) => {
+    const child = spawn(program, words, { stdio: ['ignore', 'ignore', 'pipe'], signal, killSignal: 'SIGKILL' });
+    let stderr = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      if (stderr.length < 1_000) stderr += text;
+    });
+    child.on('error', (error) => resolve(signal.aborted ? 'no echo reply' : error.message));
+    child.on('close', (status) => {
+      if (status === 0) resolve(null);
+      else resolve(stderr.trim().split('\n')[0] || `status ${status}`);
+    });
+  });
+}

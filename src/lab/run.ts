@@ -1,0 +1,88 @@
+/** A lab that is up: its network, the programs in it, and the way to take it all down again. */
+import type { ChildProcess } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, openSync } from 'node:fs';
+import { join } from 'node:path';
+import { hasProgram, mustRun, type RunOptions, runCommand, startCommand } from './host.ts';
+import { claimLab, removeLab } from './leftovers.ts';
+import { type HostCommand, namespaceName, planChecksums, planNetwork } from './plan.ts';
+import { hostOf, type LabHost, type LabTopology } from './topology.ts';
+
+/**
+ * Starts a program with the lab's own folders over /run and /var/log, which the director's programs write to.
+ * `ip netns exec` has given it a mount namespace of its own already, so nobody else sees them.
+ */
+const WITH_OWN_FOLDERS = 'mount -n --bind "$1" /run && mount -n --bind "$2" /var/log && shift 2 && exec "$@"';
+
+export class Lab {
+  readonly id: string;
+  readonly topology: LabTopology;
+  /** Temporary folder of this lab. */
+  readonly folder: string;
+  /** Whether clients and servers verify checksums (their cables finish them); needs ethtool. */
+  readonly verifiesChecksums: boolean;
+  readonly #signal: AbortSignal;
+
+  /** Only notes the lab; `build` makes it. `signal` stops whatever is going on, except `close`. */
+  constructor(topology: LabTopology, signal: AbortSignal) {
+    this.id = randomBytes(3).toString('hex');
+    this.topology = topology;
+    this.#signal = signal;
+    this.verifiesChecksums = hasProgram('ethtool');
+    this.folder = claimLab(this.id);
+    for (const name of ['run', 'log']) mkdirSync(join(this.folder, name));
+  }
+
+  async build(): Promise<void> {
+    for (const command of planNetwork(this.topology, this.id)) await mustRun(command, { signal: this.#signal });
+    if (this.verifiesChecksums) await this.carryOut(planChecksums(this.topology, this.id, 'at-receivers'));
+  }
+
+  async carryOut(commands: readonly HostCommand[]): Promise<void> {
+    for (const command of commands) await mustRun(command, { signal: this.#signal });
+  }
+
+  /** The command that runs `command` on one of the lab's hosts. */
+  onHost(host: LabHost, command: HostCommand): HostCommand {
+    const enter = ['ip', 'netns', 'exec', namespaceName(this.id, host.name)];
+    if (host.role !== 'director') return [...enter, ...command];
+    return [...enter, 'sh', '-c', WITH_OWN_FOLDERS, 'sh', this.path('run'), this.path('log'), ...command];
+  }
+
+  /** A path in the lab's folder. */
+  path(name: string): string {
+    return join(this.folder, name);
+  }
+
+  run(host: LabHost, command: HostCommand, options: RunOptions = {}) {
+    return runCommand(this.onHost(host, command), { signal: this.#signal, labId: this.id, ...options });
+  }
+
+  mustRun(host: LabHost, command: HostCommand) {
+    return mustRun(this.onHost(host, command), { signal: this.#signal, labId: this.id });
+  }
+
+  /** Starts a program whose standard input and output are pipes. */
+  start(host: LabHost, command: HostCommand): ChildProcess {
+    return startCommand(this.onHost(host, command), this.id, { stdio: ['pipe', 'pipe', 'pipe'] });
+  }
+
+  /** Starts a program that writes into `log/<name>.log` of the lab's folder. */
+  startLogged(host: LabHost, command: HostCommand, name: string): ChildProcess {
+    const log = openSync(this.path(`log/${name}.log`), 'a');
+    return startCommand(this.onHost(host, command), this.id, { stdio: ['ignore', log, log] });
+  }
+
+  get director(): LabHost {
+    return hostOf(this.topology, 'director');
+  }
+
+  get client(): LabHost {
+    return hostOf(this.topology, 'client');
+  }
+
+  /** Ends every process of the lab and removes its namespaces and files. Says what would not go. */
+  close(): Promise<string[]> {
+    return removeLab(this.id);
+  }
+}

@@ -1,0 +1,60 @@
+/**
+ * A small web server, started as a program of its own in one namespace: `web-server.js ADDRESS PORT NAME
+ * [--delay MS] [--keep-alive]`. Every answer names the server. On standard output it writes one JSON line when it
+ * is ready and one whenever it has counted more requests. It ends when its standard input does, so it never
+ * outlives the lab.
+ */
+import { createServer } from 'node:http';
+import { parseArgs } from 'node:util';
+
+/** One line of the program's output. */
+export interface WebServerReport {
+  readonly requests: number;
+  /** Requests by the client's address, as this server sees it. */
+  readonly clients: Readonly<Record<string, number>>;
+}
+
+/** All answers have this length, whoever gives them, since `ab` counts another length as a failure. */
+const BODY_BYTES = 64;
+const REPORT_INTERVAL_MS = 20;
+
+function main(): void {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { delay: { type: 'string', default: '0' }, 'keep-alive': { type: 'boolean', default: false } },
+  });
+  const [address, port, name] = positionals;
+  const delayMs = Number(values.delay);
+  const body = `Hello from ${name}`.padEnd(BODY_BYTES - 1, ' ').concat('\n');
+  const clients: Record<string, number> = {};
+  let requests = 0;
+  let reported = -1;
+
+  const server = createServer((request, response) => {
+    const client = (request.socket.remoteAddress ?? '').replace(/^::ffff:/, '');
+    clients[client] = (clients[client] ?? 0) + 1;
+    requests += 1;
+    if (!values['keep-alive']) response.shouldKeepAlive = false;
+    response.setHeader('Content-Type', 'text/plain');
+    response.setHeader('Content-Length', body.length);
+    if (delayMs > 0) setTimeout(() => response.end(body), delayMs);
+    else response.end(body);
+  });
+  const report = (always: boolean) => {
+    if (requests === reported && !always) return;
+    reported = requests;
+    process.stdout.write(`${JSON.stringify({ requests, clients } satisfies WebServerReport)}\n`);
+  };
+  server.on('error', (error) => {
+    process.stderr.write(`web server ${name}: ${error.message}\n`);
+    process.exit(1);
+  });
+  server.listen(Number(port), address, 1024, () => {
+    report(true);
+    setInterval(() => report(false), REPORT_INTERVAL_MS);
+  });
+  process.stdin.on('data', () => report(true));
+  process.stdin.on('end', () => process.exit(0));
+}
+
+main();

@@ -1,0 +1,22 @@
+/** Benchmarks are TypeScript too, built beside dist/ so that they run as the programs do. */
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { ROOT, setUpForLab } from './set-up.mjs';
+import { run, SetUpError, say } from './terminal.mjs';
+
+/**
+ * @param {string} name of bench/NAME.bench.ts
+ * @param {readonly string[]} args for the benchmark
+ */
+export async function runBench(name, args) {
+  if (!existsSync(join(ROOT, `bench/${name}.bench.ts`))) throw new SetUpError(`there is no bench/${name}.bench.ts`);
+  await setUpForLab();
+  say('building the benchmarks (tsc) ...');
+  const compiler = join(ROOT, 'node_modules/typescript/bin/tsc');
+  const built = await run(process.execPath, [compiler, '-p', 'tsconfig.bench.json'], { cwd: ROOT });
+  if (built.code !== 0) throw new SetUpError(`the benchmarks do not compile:\n${built.output}`);
+  const program = join(ROOT, `dist/.bench/bench/${name}.bench.js`);
+  const { status } = spawnSync(process.execPath, ['--expose-gc', program, ...args], { cwd: ROOT, stdio: 'inherit' });
+  process.exitCode = status ?? 1;
+}

@@ -1,0 +1,68 @@
+/** From src/ to dist/: TypeScript's compiler, and the programs in dist/bin made executable. */
+import { createHash } from 'node:crypto';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { run, say } from './terminal.mjs';
+
+/** Holds the fingerprint of the sources that dist/ was built from. */
+const STAMP = 'dist/.built';
+
+/**
+ * Every file below a folder whose name ends so; paths relative to it.
+ * @param {string} folder @param {string} ending @returns {string[]}
+ */
+function filesBelow(folder, ending) {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith(ending))
+    .map((entry) => relative(folder, join(entry.parentPath ?? entry.path, entry.name)));
+}
+
+/** @param {string} root */
+function fingerprint(root) {
+  const hash = createHash('sha256');
+  const files = filesBelow(join(root, 'src'), '.ts').map((file) => join('src', file));
+  for (const file of [...files.sort(), 'tsconfig.json', 'package-lock.json']) {
+    const { mtimeMs, size } = statSync(join(root, file));
+    hash.update(`${file} ${mtimeMs} ${size}\n`);
+  }
+  return hash.digest('hex');
+}
+
+/** @param {string} root */
+export function buildIsCurrent(root) {
+  const stamp = join(root, STAMP);
+  return existsSync(stamp) && readFileSync(stamp, 'utf8') === fingerprint(root);
+}
+
+/** What was built from sources that are gone must not answer in their place. */
+function removeOrphans(root) {
+  for (const file of filesBelow(join(root, 'dist'), '.js')) {
+    if (file.startsWith('.bench')) continue;
+    const stem = file.slice(0, -'.js'.length);
+    if (existsSync(join(root, 'src', `${stem}.ts`))) continue;
+    for (const ending of ['.js', '.d.ts']) rmSync(join(root, 'dist', stem + ending), { force: true });
+  }
+}
+
+/**
+ * Builds, whatever is there already.
+ * @param {string} root
+ * @returns {Promise<boolean>} false when the compiler found mistakes; it has shown them then.
+ */
+export async function build(root) {
+  const before = fingerprint(root);
+  rmSync(join(root, STAMP), { force: true });
+  removeOrphans(root);
+  const compiler = join(root, 'node_modules/typescript/bin/tsc');
+  const { code, output } = await run(process.execPath, [compiler, '-p', 'tsconfig.json'], { cwd: root });
+  if (output.trim() !== '') process.stderr.write(output);
+  if (code !== 0) {
+    say('the build failed.');
+    return false;
+  }
+  for (const file of filesBelow(join(root, 'dist/bin'), '.js')) chmodSync(join(root, 'dist/bin', file), 0o755);
+  mkdirSync(join(root, 'dist'), { recursive: true });
+  writeFileSync(join(root, STAMP), before);
+  return true;
+}

@@ -1,0 +1,10 @@
+/** `npm run lab -- ARGS`: sets up what is missing, then the same as `uipvs lab ARGS`. */
+import { startWithNode } from './node-version.mjs';
+
+startWithNode(() =>
+  import('./set-up.mjs').then(async ({ setUpForLab }) => {
+    await setUpForLab();
+    const { runLab } = await import('../../dist/lab/program.js');
+    process.exitCode = await runLab(process.argv.slice(2), process);
+  }),
+);

@@ -1,0 +1,55 @@
+/**
+ * Everything that must be there before the lab or the tests can run: programs of the system, npm packages and
+ * the built files. Does only what is missing, says what it does, and takes a fraction of a second when nothing is.
+ */
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build, buildIsCurrent } from './build.mjs';
+import { installPackages, missingCompiledPackages, packagesAreCurrent } from './packages.mjs';
+import {
+  COMPILER_TOOLS,
+  installLine,
+  installSystemPackages,
+  LAB_TOOLS,
+  missingPackages,
+  TEST_TOOLS,
+} from './system-tools.mjs';
+import { SetUpError, say } from './terminal.mjs';
+
+/** The folder of package.json. */
+export const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+
+/**
+ * For the lab: throws a SetUpError when one of its programs is missing and cannot be installed.
+ */
+export async function setUpForLab() {
+  await setUpPackages(LAB_TOOLS, 'required');
+  if (!buildIsCurrent(ROOT)) {
+    say('building (tsc) ...');
+    if (!(await build(ROOT))) throw new SetUpError('the lab cannot start without the built files.');
+  }
+}
+
+/** For the tests: those whose programs are missing are skipped, so nothing of the system is required. */
+export async function setUpForTests() {
+  await setUpPackages([...LAB_TOOLS, ...TEST_TOOLS], 'wanted');
+}
+
+/**
+ * @param {readonly import('./system-tools.mjs').Tool[]} tools
+ * @param {'required' | 'wanted'} need
+ */
+async function setUpPackages(tools, need) {
+  const compilers = missingCompiledPackages(ROOT).length > 0 ? missingPackages(COMPILER_TOOLS) : [];
+  const missing = missingPackages(tools);
+  const all = [...missing, ...compilers];
+  const failure = all.length > 0 ? await installSystemPackages(all) : null;
+  if (failure !== null) {
+    const sentence = `missing packages: ${all.join(' ')}; ${failure}\nType: ${installLine(all)}`;
+    if (need === 'required' && missingPackages(tools).length > 0) throw new SetUpError(sentence);
+    say(sentence);
+    say('going on without them; what needs them is left out.');
+  }
+  const compilersCame = compilers.length > 0 && failure === null;
+  if (!packagesAreCurrent(ROOT) || compilersCame) await installPackages(ROOT);
+}

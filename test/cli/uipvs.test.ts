@@ -1,0 +1,306 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import type { BackEnd, Cli } from '../../src/cli/cli.ts';
+import { runUipvs } from '../../src/cli/run.ts';
+import { formatDuration } from '../../src/cli/status.ts';
+import { uipvsVersion } from '../../src/control/version.ts';
+import type { ConnectionStatus } from '../../src/model/connection-status.ts';
+import { IpvsError } from '../../src/model/errors.ts';
+import { FakeDataPlane, server, tcpService } from '../support/fake-data-plane.ts';
+
+const web = tcpService('192.0.2.1', 80);
+
+class FakeDaemon extends FakeDataPlane {
+  async status() {
+    return {
+      daemon: {
+        version: '0.1.0',
+        node: 'v20.19.0',
+        pid: 77,
+        startedAt: '2026-11-23T05:00:00.000Z',
+        uptimeSeconds: 3_725,
+        namespace: 4_026_531_840,
+        socket: '/run/uipvs/4026531840.sock',
+        settings: { io: 'packet-mmsg', links: ['eth0', 'lo'] },
+      },
+      capabilities: this.capabilities,
+      table: { version: '1.2.1', connectionTableSize: 4096 },
+      counters: {
+        verdicts: { TRANSMIT: 7, DROP: 2 },
+        drops: { 'no route': 2 },
+        passes: {},
+        connections: 3,
+        connectionsMax: 1024,
+      },
+    };
+  }
+}
+
+let daemon: FakeDaemon;
+let backEnds: BackEnd[];
+let guard: { rules: string | null; hostLink: boolean };
+beforeEach(async () => {
+  daemon = new FakeDaemon();
+  backEnds = [];
+  guard = { rules: 'table netdev uipvs { }\n', hostLink: true };
+  await daemon.execute({ name: 'addService', service: web });
+  await daemon.execute({
+    name: 'addDestination',
+    service: web.key,
+    destination: server('10.0.0.1', 8080, { weight: 5 }),
+  });
+});
+
+interface Said {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function uipvs(...words: string[]): Promise<Said> {
+  return uipvsWith({}, ...words);
+}
+
+async function uipvsWith(parts: Partial<Cli>, ...words: string[]): Promise<Said> {
+  let stdout = '';
+  let stderr = '';
+  const cli: Cli = {
+    stdout: (text) => {
+      stdout += text;
+    },
+    stderr: (text) => {
+      stderr += text;
+    },
+    connect: async () => daemon,
+    backEnds: async () => backEnds,
+    guard: async () => ({
+      readGuard: async () => guard.rules,
+      removeGuard: async () => ({ table: guard.rules !== null, hostLink: guard.hostLink }),
+    }),
+    ...parts,
+  };
+  const lab = {
+    name: 'lab',
+    summary: 'try it',
+    run: async (typed: readonly string[]) => {
+      stdout += typed.join('|');
+      return 42;
+    },
+  };
+  const code = await runUipvs(words, cli, [lab]);
+  return { code, stdout, stderr };
+}
+
+const connection = (port: number, more: Partial<ConnectionStatus> = {}): ConnectionStatus => ({
+  protocol: 'TCP',
+  client: { address: '198.51.100.7', port },
+  virtual: { address: '192.0.2.1', port: 80 },
+  destination: { address: '10.0.0.1', port: 8080 },
+  state: 'ESTABLISHED',
+  expiresSeconds: 899,
+  template: false,
+  origin: 'LOCAL',
+  ...more,
+});
+
+describe('words', () => {
+  test('an unknown word is answered with the nearest one', async () => {
+    expect(await uipvs('stauts')).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: "uipvs: unknown command 'stauts'; did you mean status?\n",
+    });
+  });
+
+  test('an unknown option is answered with the nearest one', async () => {
+    const { code, stderr } = await uipvs('services', '--jsno');
+    expect(code).toBe(2);
+    expect(stderr).toBe("uipvs services: unknown option '--jsno'; did you mean --json?\n");
+  });
+
+  test('a word too many is a mistake', async () => {
+    expect(await uipvs('status', 'please')).toMatchObject({ code: 2, stdout: '' });
+  });
+
+  test('no word at all gets the help, as a mistake', async () => {
+    const { code, stdout, stderr } = await uipvs();
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain('Usage: uipvs');
+  });
+
+  test.each([['--help'], ['-h'], ['help']])('%s lists every word', async (word) => {
+    const { code, stdout } = await uipvs(word);
+    expect(code).toBe(0);
+    for (const name of ['status', 'services', 'connections', 'io', 'guard', 'lab'])
+      expect(stdout).toContain(`  ${name} `);
+  });
+
+  test('the help of a word documents the keys of its JSON', async () => {
+    for (const word of ['status', 'services', 'connections', 'io']) {
+      expect((await uipvs(word, '--help')).stdout).toContain('--json:');
+    }
+    expect((await uipvs('help', 'status')).stdout).toContain('Usage: uipvs status');
+  });
+
+  test.each(['--version', '-V'])('%s prints the version of the package', async (option) => {
+    expect(await uipvs(option)).toEqual({ code: 0, stdout: `${uipvsVersion()}\n`, stderr: '' });
+  });
+
+  test('other programs get their words as they were typed', async () => {
+    expect(await uipvs('lab', '--keep', '-x', 'y')).toEqual({ code: 42, stdout: '--keep|-x|y', stderr: '' });
+    expect((await uipvs('help', 'lab')).stdout).toBe('--help');
+  });
+
+  test('a daemon that does not answer is one sentence', async () => {
+    const connect = (): Promise<never> => Promise.reject(new IpvsError('ENOPROTOOPT', 'no uipvsd answers on /x'));
+    expect(await uipvsWith({ connect }, 'status')).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: 'uipvs: no uipvsd answers on /x\n',
+    });
+  });
+
+  test('the daemon is let go, also after a failure', async () => {
+    await uipvs('services');
+    daemon.before = () => {
+      throw new IpvsError('EIO', 'broken');
+    };
+    expect((await uipvs('services')).code).toBe(1);
+    expect(daemon.closed).toBe(2);
+  });
+});
+
+describe('status', () => {
+  test('tells what runs and what it did', async () => {
+    const { code, stdout } = await uipvs('status');
+    expect(code).toBe(0);
+    expect(stdout.split('\n')).toEqual(
+      expect.arrayContaining([
+        'daemon          uipvsd 0.1.0, pid 77, running for 1 h 2 min',
+        'links           eth0, lo',
+        'services        1, destinations 1',
+        'connections     3 of 1024 at most',
+        'frames          TRANSMIT 7, DROP 2',
+        'dropped         no route 2',
+        'passed on       none',
+      ]),
+    );
+  });
+
+  test('has the documented keys as JSON', async () => {
+    const report = JSON.parse((await uipvs('status', '--json')).stdout);
+    expect(Object.keys(report).sort()).toEqual(
+      ['capabilities', 'counters', 'daemon', 'destinations', 'services', 'table', 'totals'].sort(),
+    );
+    expect(report).toMatchObject({ services: 1, destinations: 1 });
+  });
+
+  test.each([
+    [0, '0 s'],
+    [59, '59 s'],
+    [61, '1 min 1 s'],
+    [90_000, '1 d 1 h'],
+  ])('%i seconds are %s', (seconds, text) => {
+    expect(formatDuration(seconds)).toBe(text);
+  });
+});
+
+describe('lists', () => {
+  test('services come with their destinations', async () => {
+    expect((await uipvs('services')).stdout).toBe(
+      'tcp 192.0.2.1:80  scheduler wlc\n' +
+        '  -> 10.0.0.1:8080            masquerade weight 5     active 0, inactive 0\n',
+    );
+    const services = JSON.parse((await uipvs('services', '--json')).stdout);
+    expect(services).toHaveLength(1);
+    expect(services[0].destinations[0].spec.weight).toBe(5);
+  });
+
+  test('an empty table is said, or an empty array', async () => {
+    await daemon.execute({ name: 'flush' });
+    expect((await uipvs('services')).stdout).toBe('there are no services\n');
+    expect((await uipvs('services', '--json')).stdout).toBe('[]\n');
+    expect((await uipvs('connections')).stdout).toBe('there are no connections\n');
+  });
+
+  test('connections come over all pages, one a line', async () => {
+    daemon.connections = [
+      connection(40_000),
+      connection(40_001, { local: { address: '10.0.0.254', port: 40_001 } }),
+      connection(40_002),
+    ];
+    const lines = (await uipvs('connections')).stdout.split('\n');
+    expect(lines[0]).toBe('PROTOCOL EXPIRES STATE        CLIENT                VIRTUAL               DESTINATION');
+    expect(lines[1]).toBe('TCP      14:59   ESTABLISHED  198.51.100.7:40000    192.0.2.1:80          10.0.0.1:8080');
+    expect(lines[2]).toContain('10.0.0.1:8080 as 10.0.0.254:40001');
+    expect(lines).toHaveLength(5);
+    expect(JSON.parse((await uipvs('connections', '--json', '--limit', '2')).stdout)).toEqual(
+      daemon.connections.slice(0, 2),
+    );
+  });
+
+  test.each(['0', '-1', 'many', '1.5'])('--limit %s is refused in one sentence', async (limit) => {
+    const { code, stderr } = await uipvs('connections', `--limit=${limit}`);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(
+      /^uipvs connections: option '--limit <count>' argument '.*' is invalid\. It must be a whole/,
+    );
+    expect(stderr.trimEnd()).not.toContain('\n');
+  });
+
+  test('a list that breaks in the middle is no whole JSON', async () => {
+    daemon.connections = [connection(1), connection(2), connection(3)];
+    daemon.before = (command) => {
+      if ('cursor' in command) throw new IpvsError('EIO', 'the worker was replaced');
+    };
+    const { code, stdout, stderr } = await uipvs('connections', '--json');
+    expect({ code, stderr }).toEqual({ code: 1, stderr: 'uipvs: the worker was replaced\n' });
+    expect(() => JSON.parse(stdout)).toThrow();
+  });
+});
+
+describe('io', () => {
+  const kind = (name: string, reason: string | null): BackEnd => ({
+    name,
+    summary: `${name} frames`,
+    thread: 'any',
+    unavailable: async () => reason,
+  });
+
+  test('says which back ends work here, and why the others do not', async () => {
+    backEnds = [kind('packet-mmsg', null), kind('pcap', 'the package cap is not installed')];
+    const { code, stdout } = await uipvs('io');
+    expect(code).toBe(0);
+    expect(stdout).toContain('works here\n');
+    expect(stdout).toContain('does not work here: the package cap is not installed\n');
+    expect(JSON.parse((await uipvs('io', '--json')).stdout)[1]).toEqual({
+      name: 'pcap',
+      summary: 'pcap frames',
+      thread: 'any',
+      available: false,
+      reason: 'the package cap is not installed',
+    });
+  });
+
+  test('is a failure when none works', async () => {
+    backEnds = [kind('packet-mmsg', 'needs root')];
+    expect((await uipvs('io')).code).toBe(1);
+  });
+});
+
+describe('guard', () => {
+  test('is shown, with and without the option', async () => {
+    expect((await uipvs('guard')).stdout).toBe('table netdev uipvs { }\n');
+    expect((await uipvs('guard', '--show')).stdout).toBe('table netdev uipvs { }\n');
+  });
+
+  test('is removed', async () => {
+    expect((await uipvs('guard', '--remove')).stdout).toBe('removed: the rules and the link to the host\n');
+    guard = { rules: null, hostLink: false };
+    expect((await uipvs('guard', '--remove')).stdout).toBe('there was no guard\n');
+    expect((await uipvs('guard')).stdout).toBe('there is no guard\n');
+  });
+
+  test('is not shown and removed at once', async () => {
+    expect(await uipvs('guard', '--show', '--remove')).toMatchObject({ code: 2, stdout: '' });
+  });
+});

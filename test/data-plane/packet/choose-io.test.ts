@@ -1,0 +1,34 @@
+import { expect, test } from 'vitest';
+import { chooseIo } from '../../../src/data-plane/packet/choose-io.ts';
+import type { PacketIoKind } from '../../../src/packet-io/packet-io.ts';
+
+function kinds(reasons: Record<string, string | null>): Record<string, PacketIoKind> {
+  return Object.fromEntries(
+    Object.entries(reasons).map(([name, reason]) => [
+      name,
+      { name, summary: '', thread: 'any', unavailable: async () => reason, open: () => Promise.reject(new Error()) },
+    ]),
+  );
+}
+
+test('packet sockets are preferred', async () => {
+  const { kind, passedOver } = await chooseIo(kinds({ pcap: null, 'packet-mmsg': null }));
+  expect(kind.name).toBe('packet-mmsg');
+  expect(passedOver).toEqual([]);
+});
+
+test('what does not work is passed over, and the reason is told', async () => {
+  const { kind, passedOver } = await chooseIo(kinds({ 'packet-mmsg': 'koffi is missing', pcap: null }));
+  expect(kind.name).toBe('pcap');
+  expect(passedOver).toEqual(['packet-mmsg: koffi is missing']);
+});
+
+test('a back end that was named is never replaced by another', async () => {
+  const named = chooseIo(kinds({ 'packet-mmsg': 'koffi is missing', pcap: null }), 'packet-mmsg');
+  await expect(named).rejects.toThrow('I/O back end packet-mmsg does not work here: koffi is missing');
+});
+
+test('an unknown name and a host where nothing works are refused in one sentence', async () => {
+  await expect(chooseIo(kinds({ pcap: null }), 'toString')).rejects.toThrow('no I/O back end is called toString');
+  await expect(chooseIo(kinds({ pcap: 'no libpcap' }))).rejects.toThrow('no I/O back end works here: pcap: no libpcap');
+});

@@ -1,0 +1,81 @@
+/** A director over a table, with servers that live and die when the test says so. */
+import type { Checker, CheckerKind, CheckResult, CheckTarget } from '../../src/health/checker.ts';
+import { CHECKERS, type CheckerName } from '../../src/health/checkers/index.ts';
+import { CheckBench } from '../../src/ldirectord/check-bench.ts';
+import { systemEnvironment } from '../../src/ldirectord/config/environment.ts';
+import { parseConfiguration } from '../../src/ldirectord/config.ts';
+import { Director, type DirectorOptions } from '../../src/ldirectord/director.ts';
+import { VirtualClock } from '../health/virtual-clock.ts';
+import { FakeDataPlane } from './fake-data-plane.ts';
+
+const environment = { ...systemEnvironment, refusesAppend: () => null };
+
+export class World {
+  readonly clock = new VirtualClock();
+  readonly table = new FakeDataPlane();
+  readonly log: string[] = [];
+  readonly shell: string[] = [];
+  readonly maintenance = new Set<string>();
+  readonly checks: CheckTarget[] = [];
+  /** Addresses that do not answer; everybody else answers at once. */
+  readonly dead = new Set<string>();
+  director!: Director;
+
+  async start(text: string): Promise<boolean> {
+    const configuration = await parseConfiguration(text, environment);
+    this.director = new Director(configuration, this.options());
+    let applied = false;
+    const started = this.director.start().then((answer) => {
+      applied = answer;
+    });
+    await this.clock.advance(1_000);
+    await started;
+    return applied;
+  }
+
+  async reload(text: string): Promise<void> {
+    const done = this.director.reload(await parseConfiguration(text, environment));
+    await this.clock.advance(1_000);
+    await done;
+  }
+
+  /** Log lines since the last call. */
+  said(): string[] {
+    return this.log.splice(0);
+  }
+
+  options(): DirectorOptions {
+    return {
+      clock: this.clock,
+      random: () => 0,
+      bench: new CheckBench(this.#kinds()),
+      log: (text) => this.log.push(text),
+      connect: async () => {
+        if (this.table.away) throw new Error('no socket');
+        return this.table;
+      },
+      runCommand: (command) => this.shell.push(command),
+      inMaintenance: ({ address }) => this.maintenance.has(address),
+    };
+  }
+
+  /** Every kind of check becomes: the address is alive, or there is silence until the time is over. */
+  #kinds(): Record<CheckerName, CheckerKind> {
+    const checker: Checker = { check: (target, signal) => this.#check(target, signal) };
+    const kinds = Object.entries(CHECKERS).map(([name, kind]) => [name, { ...kind, create: () => checker }]);
+    return Object.fromEntries(kinds) as Record<CheckerName, CheckerKind>;
+  }
+
+  #check(target: CheckTarget, signal: AbortSignal): Promise<CheckResult> {
+    this.checks.push(target);
+    if (!this.dead.has(target.address)) return Promise.resolve({ healthy: true, message: '' });
+    return new Promise((resolve) => {
+      const silent = (): void => resolve({ healthy: false, message: 'silent' });
+      const cancel = this.clock.after(target.timeoutMs * (target.attempts ?? 1), silent);
+      signal.addEventListener('abort', () => {
+        cancel();
+        silent();
+      });
+    });
+  }
+}

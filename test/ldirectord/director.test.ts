@@ -1,0 +1,430 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { IpvsError } from '../../src/model/errors.ts';
+import { World } from './director-world.ts';
+
+const USER = readFileSync(join(import.meta.dirname, 'examples/01-user-ping.cf'), 'utf8');
+const S11 = '192.168.1.11';
+const S12 = '192.168.1.12';
+const S13 = '192.168.1.13';
+const SERVICE = { protocol: 'tcp', address: '192.168.1.120', port: 80 } as const;
+
+/** The table after each phase of a recorded run. */
+function recordedTables(file: string): Map<string, string[]> {
+  const text = readFileSync(join(import.meta.dirname, 'transcripts', file), 'utf8');
+  const tables = new Map<string, string[]>();
+  for (const phase of text.split('\n### ').slice(1)) {
+    const [title] = phase.split('\n');
+    const table = phase.split('-- table afterwards (ipvsadm -L -n)\n')[1];
+    const lines = table.split('\n').filter((line) => line.startsWith('   '));
+    tables.set(
+      title,
+      lines.slice(3).map((line) => line.slice(3).trimEnd()),
+    );
+  }
+  return tables;
+}
+
+describe.each([
+  ['yes', 'user-config-quiescent-yes.txt'],
+  ['no', 'user-config-quiescent-no.txt'],
+])('the recorded day of the original with quiescent=%s', (quiescent, file) => {
+  const recorded = recordedTables(file);
+  const text = USER.replace('quiescent=yes', `quiescent=${quiescent}`);
+  const down = (address: string) =>
+    quiescent === 'yes'
+      ? `Quiescent real server: ${address}:80 (192.168.1.120:80) (Weight set to 0)`
+      : `Deleted real server: ${address}:80 (192.168.1.120:80)`;
+  const up = (address: string) =>
+    `${quiescent === 'yes' ? 'Restored' : 'Added'} real server: ${address}:80 (192.168.1.120:80) (Weight set to 1)`;
+  const reset = (address: string) => `Resetting soft failure count: ${address}:80 (tcp:192.168.1.120:80)`;
+
+  test('ends every phase with the same table, and says the same', async () => {
+    const world = new World();
+    expect(await world.start(text)).toBe(true);
+    expect(world.table.listing()).toEqual(recorded.get('start, all three real servers answer ping'));
+    // Unlike the original: nobody is tried out with traffic first, and the fallback does not flicker.
+    expect(world.said()).toEqual([
+      'Added virtual server: 192.168.1.120:80',
+      ...[S11, S12, S13].map((address) => `Added real server: ${address}:80 (192.168.1.120:80) (Weight set to 1)`),
+    ]);
+
+    world.dead.add(S12);
+    await world.clock.advance(12_000);
+    expect(world.table.listing()).toEqual(recorded.get('192.168.1.12 stops answering'));
+    expect(world.said()).toEqual([down(S12)]);
+
+    world.dead.add(S11).add(S13);
+    // One interval and one timeout, although three servers are silent at the same time.
+    await world.clock.advance(12_000);
+    expect(world.table.listing()).toEqual(recorded.get('192.168.1.11 and 192.168.1.13 stop answering too (all down)'));
+    expect(world.said()).toEqual([
+      down(S11),
+      down(S13),
+      'Added fallback server: 127.0.0.1:80 (192.168.1.120:80) (Weight set to 1)',
+    ]);
+
+    world.dead.delete(S13);
+    await world.clock.advance(12_000);
+    expect(world.table.listing()).toEqual(recorded.get('192.168.1.13 answers again'));
+    expect(world.said()).toEqual([reset(S13), up(S13), 'Deleted fallback server: 127.0.0.1:80 (192.168.1.120:80)']);
+
+    world.dead.clear();
+    await world.clock.advance(12_000);
+    expect(world.table.listing()).toEqual(recorded.get('192.168.1.11 and 192.168.1.12 answer again'));
+    expect(world.said().sort()).toEqual([reset(S11), up(S11), reset(S12), up(S12)].sort());
+
+    const before = world.table.commands.length;
+    await world.reload(text);
+    expect(world.table.listing()).toEqual(recorded.get('SIGHUP, configuration unchanged'));
+    expect(world.said()).toEqual(['Changed virtual server: 192.168.1.120:80']);
+    expect(world.table.commands.slice(before).map(({ name }) => name)).toEqual(['editService']);
+
+    await world.director.stop();
+    expect(world.table.listing()).toEqual(recorded.get('ldirectord stop'));
+    expect(world.said()).toEqual([
+      ...[S11, S12, S13].map((address) => `Purged real server (stop): ${address}:80 (192.168.1.120:80)`),
+      'Purged virtual server (stop): 192.168.1.120:80',
+    ]);
+    expect(world.clock.timerCount).toBe(0);
+  });
+});
+
+const head = (lines: string) => `checkinterval=2\nchecktimeout=10\n${lines}`;
+const block = (lines: string) =>
+  `virtual=192.168.1.120:80\n\treal=192.168.1.11:80 masq\n\treal=192.168.1.12:80 masq 3\n${lines}`;
+
+describe('a server gets no traffic before its first good check', () => {
+  test('silent servers enter with weight 0 when quiescent, and the fallback is on', async () => {
+    const world = new World();
+    world.dead.add(S11).add(S12);
+    await world.start(head(`quiescent=yes\nfallback=127.0.0.1\n${block('\tchecktype=ping\n')}`));
+    expect(world.table.listing()).toEqual([
+      'TCP  192.168.1.120:80 wrr',
+      '  -> 127.0.0.1:80                 Route   1      0          0',
+      '  -> 192.168.1.11:80              Masq    0      0          0',
+      '  -> 192.168.1.12:80              Masq    0      0          0',
+    ]);
+    expect(
+      world.table.commands.every(
+        (command) =>
+          !('destination' in command) ||
+          !('weight' in command.destination) ||
+          command.destination.address === '127.0.0.1' ||
+          command.destination.weight === 0,
+      ),
+    ).toBe(true);
+  });
+
+  test('silent servers are absent when not quiescent, whatever the manual says about the default', async () => {
+    const world = new World();
+    world.dead.add(S12);
+    await world.start(head(block('\tchecktype=connect\n')));
+    expect(world.table.listing()).toEqual([
+      'TCP  192.168.1.120:80 wrr',
+      '  -> 192.168.1.11:80              Masq    1      0          0',
+    ]);
+  });
+
+  test('with checktype=off only the fallback is there', async () => {
+    const world = new World();
+    await world.start(head(block('\tchecktype=off\n\tfallback=127.0.0.1:80 masq\n')));
+    expect(world.table.listing()).toEqual([
+      'TCP  192.168.1.120:80 wrr',
+      '  -> 127.0.0.1:80                 Masq    1      0          0',
+    ]);
+    expect(world.checks).toEqual([]);
+  });
+});
+
+describe('what the table holds before', () => {
+  test('servers with traffic keep it without interruption, strangers in the service go, other services stay', async () => {
+    const world = new World();
+    const destination = {
+      method: 'masquerade',
+      upperThreshold: 0,
+      lowerThreshold: 0,
+      tunnel: { type: 'ipip', port: 0, checksum: 'none' },
+    } as const;
+    const service = {
+      scheduler: 'rr',
+      schedulerFlags: [],
+      persistenceTimeoutSeconds: null,
+      netmask: '255.255.255.255',
+      persistenceEngine: null,
+      onePacket: false,
+    };
+    const foreign = { protocol: 'udp', address: '10.9.9.9', port: 53 } as const;
+    for (const key of [SERVICE, foreign, { ...foreign, port: 54 }])
+      await world.table.execute({ name: 'addService', service: { ...service, key } });
+    for (const [address, weight] of [
+      [S11, 1],
+      [S12, 1],
+      ['10.1.1.1', 5],
+    ] as const) {
+      await world.table.execute({
+        name: 'addDestination',
+        service: SERVICE,
+        destination: { ...destination, address, port: 80, weight },
+      });
+    }
+    world.table.commands.length = 0;
+    world.dead.add(S11);
+    await world.start(head(block('\tchecktype=ping\n\tscheduler=rr\n')));
+    expect(world.said()).toEqual([
+      'Changed virtual server: 192.168.1.120:80',
+      'Restored real server: 192.168.1.12:80 (192.168.1.120:80) (Weight set to 3)',
+      'Purged real server (start): 10.1.1.1:80 (192.168.1.120:80)',
+    ]);
+    expect(world.table.listing()).toContain('UDP  10.9.9.9:53 rr');
+    expect(world.table.listing()).toContain('UDP  10.9.9.9:54 rr');
+    // .11 counted as up; its check fails after its time and takes it out.
+    await world.clock.advance(10_000);
+    expect(world.said()).toEqual(['Deleted real server: 192.168.1.11:80 (192.168.1.120:80)']);
+  });
+});
+
+describe('the life of a server', () => {
+  test('failurecount failures in a row are needed, and are counted for each service by itself', async () => {
+    const world = new World();
+    const other = 'virtual=192.168.1.121:80\n\treal=192.168.1.11:80 masq\n\tchecktype=ping\n';
+    await world.start(head(`failurecount=2\n${block('\tchecktype=ping\n')}${other}`));
+    world.said();
+    world.dead.add(S11);
+    await world.clock.advance(12_000);
+    expect(world.said()).toEqual([
+      'Soft failure real server: 192.168.1.11:80 (tcp:192.168.1.120:80) failure 1/2',
+      'Soft failure real server: 192.168.1.11:80 (tcp:192.168.1.121:80) failure 1/2',
+    ]);
+    await world.clock.advance(12_000);
+    expect(world.said()).toEqual([
+      'Deleted real server: 192.168.1.11:80 (192.168.1.120:80)',
+      'Deleted real server: 192.168.1.11:80 (192.168.1.121:80)',
+    ]);
+  });
+
+  test('a success in between resets the count', async () => {
+    const world = new World();
+    await world.start(head(`failurecount=2\n${block('\tchecktype=ping\n')}`));
+    world.dead.add(S11);
+    await world.clock.advance(11_500);
+    world.dead.clear();
+    await world.clock.advance(2_000);
+    expect(world.said().slice(-1)).toEqual(['Resetting soft failure count: 192.168.1.11:80 (tcp:192.168.1.120:80)']);
+    expect(world.table.listing()).toHaveLength(3);
+  });
+
+  test('the same host is asked once for all services that ask it the same', async () => {
+    const world = new World();
+    const other = 'virtual=192.168.1.121:443\n\treal=192.168.1.11:443 masq\n\tchecktype=ping\n';
+    await world.start(head(`${block('\tchecktype=ping\n')}${other}`));
+    expect(world.checks.map(({ address }) => address)).toEqual([S11, S12]);
+  });
+
+  test('a quiescent server that was deleted by hand stays away, unless readdquiescent=yes', async () => {
+    for (const readd of ['no', 'yes']) {
+      const world = new World();
+      await world.start(head(`quiescent=yes\nreaddquiescent=${readd}\n${block('\tchecktype=ping\n')}`));
+      await world.table.execute({
+        name: 'deleteDestination',
+        service: SERVICE,
+        destination: { address: S11, port: 80 },
+      });
+      world.said();
+      world.dead.add(S11);
+      await world.clock.advance(12_000);
+      const words = 'Readd Quiescent real server: 192.168.1.11:80 (192.168.1.120:80) (Weight set to 0)';
+      expect(world.said()).toEqual(readd === 'yes' ? [words] : []);
+    }
+  });
+
+  test('a weight set by hand survives the fate of others', async () => {
+    const world = new World();
+    await world.start(head(block('\tchecktype=ping\n')));
+    const edited = {
+      address: S12,
+      port: 80,
+      method: 'masquerade',
+      weight: 0,
+      upperThreshold: 0,
+      lowerThreshold: 0,
+      tunnel: { type: 'ipip', port: 0, checksum: 'none' },
+    } as const;
+    await world.table.execute({ name: 'editDestination', service: SERVICE, destination: edited });
+    world.dead.add(S11);
+    await world.clock.advance(12_000);
+    expect(world.table.listing().slice(1)).toEqual(['  -> 192.168.1.12:80              Masq    0      0          0']);
+  });
+
+  test('maintenance takes a healthy server out at once and gives it back', async () => {
+    const world = new World();
+    await world.start(head(`failurecount=5\n${block('\tchecktype=ping\n')}`));
+    world.maintenance.add(S12);
+    await world.clock.advance(2_000);
+    expect(world.table.listing()).toHaveLength(2);
+    world.maintenance.clear();
+    await world.clock.advance(2_000);
+    expect(world.table.listing()).toHaveLength(3);
+  });
+
+  test('fifty silent servers are all out within one interval and one timeout', async () => {
+    const world = new World();
+    const text = head(
+      'virtual=192.168.1.120:80\n\treal=10.7.0.1->10.7.0.50:80 masq\n\tchecktype=ping\n\tfallback=127.0.0.1\n',
+    );
+    await world.start(text);
+    expect(world.table.listing()).toHaveLength(51);
+    for (let last = 1; last <= 50; last++) world.dead.add(`10.7.0.${last}`);
+    await world.clock.advance(12_000);
+    expect(world.table.listing()).toHaveLength(2);
+  });
+
+  test('the fallback command hears the first and the last, not the flicker in between', async () => {
+    const world = new World();
+    await world.start(head(block('\tchecktype=ping\n\tfallbackcommand="/bin/sorry web"\n')));
+    expect(world.shell).toEqual(['/bin/sorry web stop 192.168.1.120:80 tcp']);
+    world.dead.add(S11).add(S12);
+    await world.clock.advance(13_000);
+    world.dead.clear();
+    await world.clock.advance(13_000);
+    expect(world.shell.slice(1)).toEqual([
+      '/bin/sorry web start 192.168.1.120:80 tcp',
+      '/bin/sorry web stop 192.168.1.120:80 tcp',
+    ]);
+  });
+
+  test('a fallback that is also a server of the service goes back to what it was', async () => {
+    const world = new World();
+    await world.start(head(`quiescent=yes\n${block('\tchecktype=ping\n\tfallback=192.168.1.12:80 masq\n')}`));
+    world.dead.add(S11).add(S12);
+    await world.clock.advance(12_000);
+    expect(world.table.listing().slice(1)).toEqual([
+      '  -> 192.168.1.11:80              Masq    0      0          0',
+      '  -> 192.168.1.12:80              Masq    1      0          0',
+    ]);
+    world.dead.delete(S11);
+    await world.clock.advance(12_000);
+    expect(world.table.listing().slice(1)).toEqual([
+      '  -> 192.168.1.11:80              Masq    1      0          0',
+      '  -> 192.168.1.12:80              Masq    0      0          0',
+    ]);
+  });
+});
+
+describe('reload', () => {
+  test('adds, changes and purges without touching healthy servers, and keeps what is known about them', async () => {
+    const world = new World();
+    world.dead.add(S12);
+    await world.start(head(`quiescent=yes\n${block('\tchecktype=ping\n')}virtual=192.168.1.121:80\n\tchecktype=on\n`));
+    world.said();
+    const before = world.table.commands.length;
+    const text =
+      'virtual=192.168.1.120:80\n\treal=192.168.1.11:80 masq 7\n\treal=192.168.1.12:80 masq 3\n\treal=192.168.1.13:80 masq\n\tchecktype=ping\n';
+    await world.reload(head(`quiescent=yes\n${text}`));
+    expect(world.said()).toEqual([
+      'Changed virtual server: 192.168.1.120:80',
+      'Restored real server: 192.168.1.11:80 (192.168.1.120:80) (Weight set to 7)',
+      'Added real server: 192.168.1.13:80 (192.168.1.120:80) (Weight set to 1)',
+      'Purged virtual server (start): 192.168.1.121:80',
+    ]);
+    // The original would give the dead server its weight for a moment.
+    const touched = world.table.commands
+      .slice(before)
+      .flatMap((each) => ('destination' in each ? [each.destination.address] : []));
+    expect(touched).not.toContain(S12);
+  });
+});
+
+describe('the data plane', () => {
+  test('may come later: it is tried every second, said once, and then everything is applied', async () => {
+    const world = new World();
+    world.table.away = true;
+    expect(await world.start(USER)).toBe(false);
+    await world.clock.advance(5_000);
+    expect(world.said()).toEqual(['The data plane does not answer (no socket); trying again every second']);
+    world.table.away = false;
+    await world.clock.advance(1_000);
+    expect(world.table.listing()).toHaveLength(4);
+    expect(world.said()[0]).toBe('The data plane answers again');
+  });
+
+  test('may be restarted: within a second or so the table is what it was', async () => {
+    const world = new World();
+    await world.start(USER);
+    world.dead.add(S12);
+    await world.clock.advance(12_000);
+    const listing = world.table.listing();
+    world.table.lose();
+    await world.clock.advance(1_000);
+    expect(world.table.listing()).toEqual(listing);
+    world.table.away = true;
+    world.table.lose();
+    await world.clock.advance(3_000);
+    world.table.away = false;
+    await world.clock.advance(1_000);
+    expect(world.table.listing()).toEqual(listing);
+  });
+
+  test('may lose an answer: what it was about is applied again', async () => {
+    const world = new World();
+    await world.start(USER);
+    let lost = 1;
+    world.table.refuse = ({ name }) =>
+      name === 'editDestination' && lost-- > 0 ? new IpvsError('EIO', 'the connection broke') : null;
+    world.dead.add(S12);
+    await world.clock.advance(14_000);
+    expect(world.table.listing()).toContain('  -> 192.168.1.12:80              Masq    0      0          0');
+    expect(world.said()).toContain('The data plane does not answer (the connection broke); trying again every second');
+  });
+
+  test('one service deleted by hand among others stays deleted', async () => {
+    const world = new World();
+    await world.start(head(`${block('\tchecktype=ping\n')}virtual=192.168.1.121:80\n\tchecktype=on\n`));
+    await world.table.execute({ name: 'deleteService', key: SERVICE });
+    await world.clock.advance(5_000);
+    expect(world.table.listing()).toEqual(['TCP  192.168.1.121:80 wrr']);
+  });
+
+  test('a refusal is logged and does not keep the other services back', async () => {
+    const world = new World();
+    world.table.refuse = (command) =>
+      command.name === 'addService' && command.service.scheduler === 'nosuch'
+        ? new IpvsError('ENOENT', 'no scheduler nosuch')
+        : null;
+    await world.start(
+      head(`${block('\tchecktype=ping\n\tscheduler=nosuch\n')}virtual=192.168.1.121:80\n\tchecktype=on\n`),
+    );
+    expect(world.said()).toEqual([
+      'system(addService tcp 192.168.1.120:80) failed: no scheduler nosuch',
+      'Added virtual server: 192.168.1.121:80',
+    ]);
+  });
+
+  test('stopped while the first checks are still under way, it leaves nothing behind', async () => {
+    const world = new World();
+    world.dead.add(S11);
+    const starting = world.start(USER);
+    await world.clock.advance(10);
+    await world.director.stop();
+    await starting;
+    expect(world.table.listing()).toEqual([]);
+    expect(world.clock.timerCount).toBe(0);
+  });
+
+  test('stopping ends also while nobody answers', async () => {
+    const world = new World();
+    await world.start(USER);
+    world.table.away = true;
+    await world.director.stop();
+    expect(world.said().at(-1)).toContain('does not answer');
+    expect(world.clock.timerCount).toBe(0);
+  });
+
+  test('cleanstop=no leaves the services behind', async () => {
+    const world = new World();
+    await world.start(head(`cleanstop=no\n${block('\tchecktype=ping\n')}`));
+    await world.director.stop();
+    expect(world.table.listing()).toHaveLength(3);
+  });
+});

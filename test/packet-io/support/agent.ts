@@ -1,0 +1,194 @@
+/**
+ * A process inside a network namespace that owns one PacketIo and does what the test says, over the IPC channel.
+ * Frames of the experimental EtherType 0x88b5 are collected; with a bridge, everything goes out of the other link.
+ */
+import { createSocket } from 'node:dgram';
+import { Worker } from 'node:worker_threads';
+import { pingOnce } from '../../../src/native/icmp-socket.ts';
+import { LIVE_KINDS } from '../../../src/packet-io/index.ts';
+import type { Link, PacketIo } from '../../../src/packet-io/packet-io.ts';
+import { PacketBatch } from '../../../src/wire/packet-batch.ts';
+
+export interface SeenFrame {
+  link: number;
+  frame: string;
+  flags: number;
+  segmentBytes: number;
+}
+export interface FrameToSend {
+  link: number;
+  frame: string;
+  flags?: number;
+  segmentBytes?: number;
+}
+
+const EXPERIMENTAL = 0x88b5;
+const TURNS_MS = 20;
+let io: PacketIo;
+let batch: PacketBatch;
+let bridge: readonly [number, number] | null = null;
+/** Time that each frame costs, so that frames come faster than they are worked off. */
+let costUs = 0;
+let collectIpv4 = false;
+let paused = false;
+let closed = false;
+let seen: SeenFrame[] = [];
+const heard: string[] = [];
+
+function turn(): number {
+  const count = io.receive(batch);
+  for (let i = 0; i < count; i++) {
+    const ingress = batch.ingress[i] as number;
+    if (costUs > 0) work(costUs);
+    if (bridge !== null) {
+      batch.egress[i] = ingress === bridge[0] ? bridge[1] : bridge[0];
+      continue;
+    }
+    const start = batch.start[i] as number;
+    const type = ((batch.bytes[start + 12] as number) << 8) | (batch.bytes[start + 13] as number);
+    if (type !== EXPERIMENTAL && !(collectIpv4 && type === 0x0800)) continue;
+    seen.push({
+      link: ingress,
+      frame: Buffer.from(batch.frame(i)).toString('hex'),
+      flags: batch.flags[i] as number,
+      segmentBytes: batch.segmentBytes[i] as number,
+    });
+  }
+  if (bridge !== null) io.transmit(batch);
+  return count;
+}
+
+function work(us: number): void {
+  const doneMs = performance.now() + us / 1000;
+  while (performance.now() < doneMs);
+}
+
+function loop(): void {
+  if (closed) return;
+  const until = performance.now() + TURNS_MS;
+  while (!paused && performance.now() < until) if (turn() === 0) io.wait(2);
+  setTimeout(loop, paused ? 1 : 0);
+}
+
+function send(frames: FrameToSend[], own: boolean): number {
+  const out = own ? io.createBatch(frames.length) : PacketBatch.allocate(frames.length, 66 * 1024);
+  for (const each of frames) {
+    const slot = out.push(Buffer.from(each.frame, 'hex'), -1);
+    out.egress[slot] = each.link;
+    out.flags[slot] = each.flags ?? 0;
+    out.segmentBytes[slot] = each.segmentBytes ?? 0;
+  }
+  return io.transmit(out);
+}
+
+function flood(link: number, frame: string, durationMs: number): number {
+  const out = io.createBatch(64);
+  const until = performance.now() + durationMs;
+  let sent = 0;
+  while (performance.now() < until) {
+    out.clear();
+    for (let i = 0; i < 64; i++) {
+      const slot = out.push(Buffer.from(frame, 'hex'), -1);
+      out.egress[slot] = link;
+      out.flags[slot] = 0;
+      out.segmentBytes[slot] = 0;
+    }
+    sent += io.transmit(out);
+  }
+  return sent;
+}
+
+async function measureWait(timeoutMs: number, wakeAfterMs: number | null): Promise<number> {
+  paused = true;
+  while (turn() > 0);
+  let waker: Worker | null = null;
+  if (wakeAfterMs !== null) {
+    const module = JSON.stringify(new URL('../../../src/native/wake.js', import.meta.url).href);
+    const fd = (io as unknown as { wakeFd: number }).wakeFd;
+    waker = new Worker(
+      `import(${module}).then((wake) => {
+        require('node:worker_threads').parentPort.postMessage('ready');
+        setTimeout(() => wake.wakeEventFd(${fd}), ${wakeAfterMs});
+      })`,
+      { eval: true },
+    );
+    await new Promise((resolve) => waker?.once('message', resolve));
+  }
+  const before = performance.now();
+  io.wait(timeoutMs);
+  const elapsed = performance.now() - before;
+  await waker?.terminate();
+  paused = false;
+  return elapsed;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: the test knows what it asks for.
+const orders: Record<string, (order: any) => unknown> = {
+  async open({ kind, frames }: { kind: string; frames?: number }) {
+    const found = LIVE_KINDS[kind];
+    if (found === undefined) throw new Error(`no back end ${kind}`);
+    const reason = await found.unavailable();
+    if (reason !== null) return reason;
+    io = await found.open();
+    batch = io.createBatch(frames ?? 64);
+    if (io.listen) io.listen(() => void (paused || drain()));
+    else loop();
+    return null;
+  },
+  attach: ({ link }: { link: Link }) => io.attach({ ...link, mac: Uint8Array.from(Object.values(link.mac)) }),
+  detach: ({ index }: { index: number }) => io.detach(index),
+  links: () => io.links.map((link) => link.index),
+  send: ({ frames, own }: { frames: FrameToSend[]; own?: boolean }) => send(frames, own ?? true),
+  flood: ({ link, frame, durationMs }) => flood(link, frame, durationMs),
+  seen() {
+    const result = seen;
+    seen = [];
+    return result;
+  },
+  collectIpv4: ({ on }: { on: boolean }) => void (collectIpv4 = on),
+  bridge(order: { links: [number, number] | null; costUs?: number }) {
+    bridge = order.links;
+    costUs = order.costUs ?? 0;
+  },
+  pause: ({ on }: { on: boolean }) => void (paused = on),
+  once() {
+    const count = io.receive(batch);
+    return Array.from(batch.ingress.subarray(0, count));
+  },
+  counters: () => io.counters,
+  wait: ({ timeoutMs, wakeAfterMs }) => measureWait(timeoutMs, wakeAfterMs ?? null),
+  udpListen: ({ address, port }: { address: string; port: number }) =>
+    new Promise((resolve) => {
+      const socket = createSocket('udp4', (message) => heard.push(message.toString()));
+      socket.bind(port, address, () => resolve(null));
+    }),
+  heard: () => heard,
+  ping({ cancelAfterMs, ...request }: { address: string; timeoutMs: number; cancelAfterMs?: number }) {
+    const signal = cancelAfterMs === undefined ? undefined : AbortSignal.timeout(cancelAfterMs);
+    return pingOnce(signal === undefined ? request : { ...request, signal });
+  },
+  udpSend: ({ address, port, text }: { address: string; port: number; text: string }) =>
+    new Promise((resolve) => {
+      const socket = createSocket('udp4');
+      socket.send(text, port, address, () => socket.close(() => resolve(null)));
+    }),
+  close() {
+    closed = true;
+    io.close();
+    io.close();
+  },
+};
+
+function drain(): void {
+  while (turn() > 0);
+}
+
+process.on('message', async ({ id, name, order }: { id: number; name: string; order: unknown }) => {
+  try {
+    process.send?.({ id, result: await orders[name]?.(order) });
+  } catch (error) {
+    process.send?.({ id, error: (error as Error).message });
+  }
+});
+process.on('disconnect', () => process.exit());
+process.send?.({ ready: true });
