@@ -11,6 +11,8 @@ export const LINKS = { client: 1, server: 2, cable: 3 } as const;
 export interface Arrival {
   readonly ingress: number;
   readonly bytes: Uint8Array;
+  /** The frame before it was spoiled. */
+  readonly unspoiled: Uint8Array;
   readonly partialChecksum: boolean;
   readonly segmentBytes: number;
   readonly mark: number;
@@ -62,7 +64,8 @@ export class Traffic {
     remember(this.#recent, arrival.bytes);
     if (random.chance(0.5)) return arrival;
     let bytes = mutate(random, arrival.bytes, this.#recent);
-    // A header checksum that is right again gets the frame past the first look.
+    // A length and a header checksum that are right again get the frame past the first look.
+    if (random.chance(0.3)) bytes = withRightTotalLength(bytes);
     if (random.chance(0.6)) bytes = withRightHeaderChecksum(bytes);
     const ingress = random.chance(0.05) ? random.between(0, 4) : arrival.ingress;
     return { ...arrival, bytes: bytes.slice(0, 4_000), ingress };
@@ -195,17 +198,24 @@ export class Traffic {
     const checksum = random.pick<ChecksumChoice>(['complete', 'complete', 'complete', 'partial', 'broken', 'none']);
     const bytes = build({ payload: random.bytes(isLarge ? random.between(1_300, 3_500) : random.below(40)), checksum });
     const segmentBytes = isLarge && random.chance(0.7) ? random.pick([500, 1448]) : 0;
-    return { ingress, bytes, partialChecksum: checksum === 'partial', segmentBytes, mark: random.below(3) };
+    const mark = random.below(3);
+    return { ingress, bytes, unspoiled: bytes, partialChecksum: checksum === 'partial', segmentBytes, mark };
   }
 }
 
 function plain(ingress: number, bytes: Uint8Array): Arrival {
-  return { ingress, bytes, partialChecksum: false, segmentBytes: 0, mark: 0 };
+  return { ingress, bytes, unspoiled: bytes, partialChecksum: false, segmentBytes: 0, mark: 0 };
 }
 
 function remember(list: Uint8Array[], bytes: Uint8Array): void {
   list.push(bytes);
   if (list.length > 64) list.shift();
+}
+
+function withRightTotalLength(bytes: Uint8Array): Uint8Array {
+  const result = bytes.slice();
+  if (bytes.length >= 34) result.set([(bytes.length - 14) >> 8, (bytes.length - 14) & 0xff], 16);
+  return result;
 }
 
 function withRightHeaderChecksum(bytes: Uint8Array): Uint8Array {
