@@ -1,10 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import { type CaptureHandle, captureAbortsOnLinkDown } from '../../src/native/cap.ts';
+import { openRawIp } from '../../src/native/raw-ip.ts';
 import type { Link } from '../../src/packet-io/packet-io.ts';
 import { packetMmsg } from '../../src/packet-io/packet-mmsg.ts';
 import { Pcap, pcap } from '../../src/packet-io/pcap.ts';
-import { type LiveSubject, liveConformance } from './live-conformance.ts';
-import { experimentalFrame, textOf } from './support/frames.ts';
+import { collect } from './conformance.ts';
+import { createLiveRig, type LiveSubject, liveConformance } from './live-conformance.ts';
+import { AgentProgram } from './support/agent-process.ts';
+import { experimentalFrame, packetFrame, textOf } from './support/frames.ts';
+import { namespacesRefused } from './support/namespaces.ts';
 
 const subject: LiveSubject = {
   kind: 'pcap',
@@ -127,3 +131,47 @@ describe('pcap: a capture that does not stop', () => {
     io.close();
   });
 });
+
+const rawRefused = subject.refused ?? rawIpRefused() ?? namespacesRefused();
+describe.skipIf(rawRefused !== null)(`pcap: through raw-socket${rawRefused ? ` (skipped: ${rawRefused})` : ''}`, () => {
+  test('the kernel routes IPv4 packets, cut up and with finished checksums; other frames are injected', async () => {
+    const program = new AgentProgram();
+    process.env['UIPVS_PCAP_SEND'] = 'raw';
+    const rig = await createLiveRig(program, subject, 1).finally(() => {
+      delete process.env['UIPVS_PCAP_SEND'];
+    });
+    try {
+      rig.spaces.exec(rig.director, 'ip', 'address', 'add', '10.0.0.9/24', 'dev', 'd0');
+      rig.spaces.exec(rig.director, 'ip', 'neigh', 'add', '10.0.0.2', 'lladdr', '02:00:00:00:00:77', 'dev', 'd0');
+      await rig.far.order('collectIpv4', { on: true });
+      const payload = Buffer.alloc(2500, 'text');
+      const frame = packetFrame({ protocol: 'tcp', payload, checksum: 'partial' }).toString('hex');
+      expect(await rig.subject.send([{ link: rig.links[0]!, frame, flags: 1, segmentBytes: 1400 }])).toBe(1);
+      const arrived = await collect(rig.outside, 2);
+      const packets = [payload.subarray(0, 1400), payload.subarray(1400)].map((part, i) =>
+        packetFrame({ protocol: 'tcp', payload: part, sequence: 1 + i * 1400, identification: 7 + i }).toString(
+          'hex',
+          14,
+        ),
+      );
+      expect(arrived.map((each) => each.frame.slice(28))).toEqual(packets);
+      // The kernel wrote the Ethernet header, not we.
+      expect(arrived[0]?.frame.slice(0, 12)).toBe('020000000077');
+      const other = Buffer.from(experimentalFrame('not IP')).toString('hex');
+      expect(await rig.subject.send([{ link: rig.links[0]!, frame: other }])).toBe(1);
+      expect((await collect(rig.outside, 1))[0]?.frame).toBe(other);
+    } finally {
+      await rig.close();
+      program.remove();
+    }
+  }, 60_000);
+});
+
+function rawIpRefused(): string | null {
+  try {
+    openRawIp().close();
+    return null;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
