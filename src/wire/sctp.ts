@@ -37,20 +37,23 @@ function chunkTypeAt(bytes: Uint8Array, at: number, end: number): number {
   return at + CHUNK_HEADER_BYTES <= end ? readUint8(bytes, at) : -1;
 }
 
-/** Gives the packet other ports; when one of them is new, the checksum over the whole of `[at, end)` is made anew. */
+/**
+ * Gives the packet in `[at, end)` other ports. When one of them is new, or `unfinished` says that the sender left the
+ * checksum to its network card, the checksum is made anew: a wrong one becomes right, as with the kernel.
+ */
 export function setSctpPorts(
   bytes: Uint8Array,
   at: number,
   end: number,
   sourcePort: number,
   destinationPort: number,
+  unfinished: boolean,
 ): void {
   const same =
     readUint16(bytes, at + SOURCE_PORT) === sourcePort && readUint16(bytes, at + DESTINATION_PORT) === destinationPort;
-  if (same) return;
   writeUint16(bytes, at + SOURCE_PORT, sourcePort);
   writeUint16(bytes, at + DESTINATION_PORT, destinationPort);
-  fillSctpChecksum(bytes, at, end);
+  if (!same || unfinished) fillSctpChecksum(bytes, at, end);
 }
 
 /** Computes the checksum anew; unlike the internet checksum it covers no addresses. */
