@@ -74,7 +74,8 @@ function bytesOf(version: 0 | 1, connection: SyncConnection): number {
   let bytes = connection.ipv6 ? SYNC_IPV6_CONNECTION_BYTES : SYNC_CONNECTION_BYTES;
   if (sequences) bytes += OPTION_HEADER_BYTES + SYNC_SEQUENCE_BYTES;
   if (connection.engineData.length > 0) {
-    bytes += 2 * OPTION_HEADER_BYTES + connection.engineData.length + connection.engineName.length;
+    bytes += OPTION_HEADER_BYTES + connection.engineData.length;
+    if (connection.engineName !== '') bytes += OPTION_HEADER_BYTES + connection.engineName.length;
   }
   return bytes;
 }
@@ -104,6 +105,7 @@ function writeConnection(bytes: Uint8Array, at: number, byteCount: number, conne
   writeUint8(bytes, at, SYNC_OPTION_ENGINE_DATA);
   writeUint8(bytes, at + 1, engineData.length);
   bytes.set(engineData, at + 2);
+  if (engineName === '') return;
   at += OPTION_HEADER_BYTES + engineData.length;
   writeUint8(bytes, at, SYNC_OPTION_ENGINE_NAME);
   writeUint8(bytes, at + 1, engineName.length);
