@@ -212,6 +212,27 @@ describe('what a message makes', () => {
     expect(table.lines()).toHaveLength(1);
   });
 
+  test('finds its destination by mark: with NAT by its port or any, else by port 0 or its own', () => {
+    const marked = (...destination: string[]) => {
+      const made = newServices();
+      configure(made, ['-A', '-f', '9', '-s', 'rr']);
+      configure(made, ['-a', '-f', '9', '-r', ...destination]);
+      return made;
+    };
+    const found = (made: ServiceTable, flags: number) => {
+      const table = new BackupOfRecording(made);
+      send(table, connection({ mark: 9, flags, destinationPort: 8080 }));
+      return table.bound().active;
+    };
+    const [masquerade, direct] = [0, 3];
+    expect(found(marked('10.1.0.11:8080', '-m'), masquerade)).toBe(1);
+    expect(found(marked('10.1.0.11:0', '-m'), masquerade)).toBe(1);
+    expect(found(marked('10.1.0.11:81', '-m'), masquerade)).toBe(0);
+    expect(found(marked('10.1.0.11:0', '-g'), direct)).toBe(1);
+    expect(found(marked('10.1.0.11:8080', '-m'), direct)).toBe(1);
+    expect(found(marked('10.1.0.12:0', '-g'), direct)).toBe(0);
+  });
+
   test('lasts 180 seconds when neither it nor the protocol says', () => {
     const table = new BackupOfRecording(services());
     send(table, connection({ timeoutSeconds: 0, flags: 0x1000, state: 7 }));

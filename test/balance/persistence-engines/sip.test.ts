@@ -80,6 +80,12 @@ describe('a packet is refused', () => {
   }
 });
 
+test('a line end behind the datagram does not end the value', () => {
+  const bytes = Buffer.from('x\r\nCall-ID: abc\r\n');
+  expect(callId(bytes, 0, bytes.length)).toBe('abc');
+  expect(callId(bytes, 0, bytes.length - 2)).toBeNull();
+});
+
 describe('hostile payloads', () => {
   const pieces = fc.constantFrom(
     '\r',
