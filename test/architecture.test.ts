@@ -31,7 +31,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   lab: { floor: 6, imports: ['model'] },
   doctor: { floor: 6, imports: ['model'] },
   // Plays recordings in virtual time, frame by frame: that is the engine's own door, below that of a data plane.
-  conform: { floor: 7, imports: ['data-plane', 'engine', 'ipvsadm', 'model', 'wire'] },
+  conform: { floor: 7, imports: ['data-plane', 'engine', 'balance', 'ipvsadm', 'model', 'wire'] },
   web: { floor: 7, imports: ['control', 'ipvsadm', 'ldirectord', 'config', 'lab', 'doctor', 'model', 'wire/print'] },
   cli: {
     floor: 8,

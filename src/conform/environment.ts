@@ -32,7 +32,8 @@ export function networkOf(recording: Recording): NetworkSnapshot {
     }
     for (const [address, mac] of Object.entries(iface.neigh ?? {})) neighbors.push({ address, linkIndex: index, mac });
   });
-  return { links, routes, neighbors, hostLink: null, localPortRange: [32768, 60999] };
+  // MASQUERADE keeps a client's port whatever it is: no ports are set aside for the host's own sockets.
+  return { links, routes, neighbors, hostLink: null, localPortRange: [0, 0] };
 }
 
 function route(

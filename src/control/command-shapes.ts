@@ -116,6 +116,8 @@ export const COMMAND_SHAPES: Readonly<Record<CommandName, Shape>> = {
   getTotals: nothing,
   getTimeouts: nothing,
   setTimeouts: object<Commands['setTimeouts']['input']>({ timeouts }, {}),
+  getPerCpu: nothing,
+  listHelpers: nothing,
   listSyncDaemons: nothing,
   startSyncDaemon: object<Commands['startSyncDaemon']['input']>({ daemon: syncDaemon }, {}),
   stopSyncDaemon: object<Commands['stopSyncDaemon']['input']>({ role }, {}),

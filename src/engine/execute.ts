@@ -34,6 +34,8 @@ function executeOwn(context: EngineContext, command: Command): Answer<CommandNam
     case 'setTimeouts':
       setTimeouts(context, command.timeouts);
       return null;
+    case 'listHelpers':
+      return { helpers: [] };
     case 'listSyncDaemons':
       return { daemons: [] };
     case 'getCounters':
