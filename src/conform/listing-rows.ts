@@ -57,7 +57,10 @@ export function compareRows(
   nowSeconds: number,
   leniency: Leniency,
 ): Difference | null {
-  for (const [whose, lines] of [['kernel', kernel], ['ours', came]] as const) {
+  for (const [whose, lines] of [
+    ['kernel', kernel],
+    ['ours', came],
+  ] as const) {
     for (const row of lines.map(read)) {
       if (row !== null && row.seconds > 0) leniency.forget(overdueKey(whose, row));
     }

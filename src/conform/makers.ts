@@ -3,7 +3,16 @@
  * rules are those that come with the recordings; the first that fits decides.
  */
 import { formatPacket } from '../wire/print.ts';
-import { ICMP, ICMPV6, isIcmpError, isPortUnreachable, type PacketFacts, packetFacts, TCP, UDP } from './packet-facts.ts';
+import {
+  ICMP,
+  ICMPV6,
+  isIcmpError,
+  isPortUnreachable,
+  type PacketFacts,
+  packetFacts,
+  TCP,
+  UDP,
+} from './packet-facts.ts';
 import { isForwardedCopy } from './plain-forwarding.ts';
 import type { RecordedOutput } from './recording.ts';
 

@@ -164,7 +164,8 @@ class Player {
     const { items } = await this.#director.dataPlane.execute<'listServices'>({ name: 'listServices' });
     const covering = items.filter(({ spec: { key } }) => {
       if (isMarkKey(key)) return key.mark === mark && (key.family === 'ipv6') === facts.ipv6;
-      const sameAddress = PROTOCOL_NUMBERS[key.protocol] === facts.protocol && addressHex(key.address) === facts.destination;
+      const sameAddress =
+        PROTOCOL_NUMBERS[key.protocol] === facts.protocol && addressHex(key.address) === facts.destination;
       return sameAddress && (key.port === 0 || key.port === facts.destinationPort);
     });
     const isLocal = (address: string): boolean =>

@@ -59,7 +59,9 @@ function* readFile(file: string): Generator<Recording> {
     yield parseRecording(bytes.toString('utf8'), file);
     return;
   }
-  const lines = attempt(file, () => unpack(bytes)).toString('utf8').split('\n');
+  const lines = attempt(file, () => unpack(bytes))
+    .toString('utf8')
+    .split('\n');
   for (const [index, line] of lines.entries()) {
     if (line !== '') yield parseRecording(line, `${file}, line ${index + 1}`);
   }

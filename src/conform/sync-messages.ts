@@ -9,10 +9,12 @@ const SEQUENCE_FLAGS = 0x0600;
 
 /** All connections in hexadecimal, sorted; a message that cannot be read is taken whole. */
 export function syncedConnections(messages: readonly RecordedOutput[]): string[] {
-  return messages.flatMap(({ hex }) => {
-    const packet = Buffer.from(hex, 'hex');
-    return connectionsIn(packet.subarray(packetFacts(packet).transportAt + 8)).map((piece) => piece.toString('hex'));
-  }).sort();
+  return messages
+    .flatMap(({ hex }) => {
+      const packet = Buffer.from(hex, 'hex');
+      return connectionsIn(packet.subarray(packetFacts(packet).transportAt + 8)).map((piece) => piece.toString('hex'));
+    })
+    .sort();
 }
 
 function connectionsIn(message: Buffer): Buffer[] {

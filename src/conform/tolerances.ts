@@ -30,7 +30,8 @@ export const TOLERANCES = {
     because: 'they are listed by hash bucket, and the numbers of the buckets are permuted at random per namespace',
   },
   'estimator-phase': {
-    allows: 'the timer of the estimator runs -16 to +20 ms from 2.016 k s after the making of the namespace, all through a case',
+    allows:
+      'the timer of the estimator runs -16 to +20 ms from 2.016 k s after the making of the namespace, all through a case',
     because: 'a case notes when its namespace was made, but not the tick at which the timer was started',
   },
   'timer-wheel-phase': {

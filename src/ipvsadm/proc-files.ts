@@ -105,11 +105,7 @@ export function procStatistics(statistics: Statistics, rates: Rates): string {
 }
 
 /** /proc/net/ip_vs_stats_percpu: what each processor counted, live and never zeroed; behind `~` the totals as above. */
-export function procPerCpu(
-  processors: Iterable<ProcessorStatistics>,
-  statistics: Statistics,
-  rates: Rates,
-): string {
+export function procPerCpu(processors: Iterable<ProcessorStatistics>, statistics: Statistics, rates: Rates): string {
   let text =
     '       Total Incoming Outgoing         Incoming         Outgoing\n' +
     'CPU    Conns  Packets  Packets            Bytes            Bytes\n';
