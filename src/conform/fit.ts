@@ -34,7 +34,7 @@ interface Attempt {
 
 export async function playRecording(recording: Recording): Promise<CaseResult> {
   const usual = await playOnce(recording, USUAL_PHASES);
-  const best = await fit(recording, { phases: USUAL_PHASES, played: usual });
+  const best = await fitPhases(recording, { phases: USUAL_PHASES, played: usual });
   const passed = best.played.failure === null;
   const tolerances = new Set(best.played.tolerances);
   if (passed && best.phases.estimatorMs !== USUAL_PHASES.estimatorMs) tolerances.add('estimator-phase');
@@ -50,7 +50,7 @@ export async function playRecording(recording: Recording): Promise<CaseResult> {
 }
 
 /** The attempt that gets furthest; others are made only while there is something to gain. */
-async function fit(recording: Recording, first: Attempt): Promise<Attempt> {
+async function fitPhases(recording: Recording, first: Attempt): Promise<Attempt> {
   let best = first;
   for (let round = 0; round < ROUNDS && best.played.failure !== null; round++) {
     const others = alternatives(recording, best);

@@ -2,6 +2,7 @@
 
 import { Flow } from '../balance/scheduler.ts';
 import { ServiceTable } from '../balance/service-table.ts';
+import { SyncDaemons } from '../balance/sync-daemons.ts';
 import { OUTBOX_FRAME_BYTES, OUTBOX_FRAMES } from '../model/limits.ts';
 import type { SourceNat } from '../model/service.ts';
 import { DEFAULT_TIMEOUTS, TICKS_PER_SECOND, type Timeouts } from '../model/settings.ts';
@@ -31,6 +32,7 @@ export interface EngineOptions {
 export class EngineContext {
   readonly random: Random;
   readonly services: ServiceTable;
+  readonly syncDaemons: SyncDaemons = new SyncDaemons();
   readonly connections: ConnectionTable;
   readonly timers: TimingWheel;
   readonly neighbors: NeighborTable;

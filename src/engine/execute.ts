@@ -1,5 +1,6 @@
 /** Commands to the engine: those about the service table go there, the others are answered here. */
 import { executeTableCommand } from '../balance/execute.ts';
+import type { SyncSurroundings } from '../balance/sync-daemons.ts';
 import type { Answer, Command, CommandName, EngineCounters } from '../model/commands.ts';
 import { IpvsError } from '../model/errors.ts';
 import { CONNECTION_TABLE_SIZE } from '../model/limits.ts';
@@ -37,12 +38,29 @@ function executeOwn(context: EngineContext, command: Command): Answer<CommandNam
     case 'listHelpers':
       return { helpers: [] };
     case 'listSyncDaemons':
-      return { daemons: [] };
+      return { daemons: context.syncDaemons.list() };
+    case 'startSyncDaemon':
+      context.syncDaemons.start(command.daemon, surroundingsOf(context));
+      context.services.environment.syncDaemonRunning = true;
+      return null;
+    case 'stopSyncDaemon':
+      context.syncDaemons.stop(command.role);
+      context.services.environment.syncDaemonRunning = context.syncDaemons.isAnyRunning;
+      return null;
     case 'getCounters':
       return countersOf(context);
     default:
       return undefined;
   }
+}
+
+function surroundingsOf({ network, services }: EngineContext): SyncSurroundings {
+  return {
+    mtuOf: (name) => [...network.links()].find((link) => link.name === name)?.mtu ?? null,
+    hasMixedFamilies: services
+      .services()
+      .some((service) => service.destinations.some((destination) => destination.ipv6 !== service.ipv6)),
+  };
 }
 
 /** 0 leaves a value alone; connections take a new one with their next packet. */
