@@ -1,7 +1,7 @@
 /** `uipvs conform`: does the engine do what the kernel does? Plays recordings in virtual time. */
 import { setImmediate as turn } from 'node:timers/promises';
 import { type CaseResult, playRecording } from '../conform/fit.ts';
-import { RecordingError } from '../conform/recording.ts';
+import { CATEGORIES, RecordingError } from '../conform/recording.ts';
 import { readRecordings, shippedRecordings } from '../conform/recording-files.ts';
 import { caseLine, failureText, sumOf, type Tally, tallyText, tolerancesText } from '../conform/report.ts';
 import { TOLERANCES } from '../conform/tolerances.ts';
@@ -72,7 +72,7 @@ function readFilter(text: string | undefined): Filter {
   } catch (cause) {
     throw new RecordingError(`--filter ${text}: this is no regular expression: ${(cause as Error).message}`, { cause });
   }
-  return ({ id, category }) => category === text || pattern.test(id);
+  return CATEGORIES.includes(text) ? ({ category }) => category === text : ({ id }) => pattern.test(id);
 }
 
 async function playAll(

@@ -3,7 +3,7 @@ import { Engine } from '../engine/engine.ts';
 import { DELIVER, PASS, VERDICT_NAMES } from '../engine/verdict.ts';
 import type { IpvsadmTable } from '../ipvsadm/io.ts';
 import type { Answer, Command, CommandName } from '../model/commands.ts';
-import type { NetworkSnapshot } from '../model/network.ts';
+import type { NetworkRoute, NetworkSnapshot } from '../model/network.ts';
 import { formatMac, parseMac } from '../wire/address.ts';
 import { ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, etherType, setEtherType } from '../wire/ethernet.ts';
 import { NO_LINK, PacketBatch } from '../wire/packet-batch.ts';
@@ -18,7 +18,7 @@ const SENDER_MAC = '02:00:00:00:00:aa';
 const CONNECTIONS_MAX = 1 << 16;
 
 export class RecordedDirector {
-  readonly network: NetworkSnapshot;
+  network: NetworkSnapshot;
   readonly #engine: Engine;
   readonly #batch = PacketBatch.allocate(1, FRAME_BYTES);
   readonly #indexes = new Map<string, number>();
@@ -39,6 +39,11 @@ export class RecordedDirector {
   }
 
   readonly dataPlane: IpvsadmTable;
+
+  addRoute(route: NetworkRoute): void {
+    this.network = { ...this.network, routes: [...this.network.routes, route] };
+    this.#engine.setNetwork(this.network);
+  }
 
   /** To the time of a step, in as many turns as the engine asks for. */
   advanceTo(seconds: number): void {

@@ -1,6 +1,8 @@
 /** The director of a recording as the engine sees a host: links, addresses, routes and permanent neighbours. */
 import type { NetworkLink, NetworkNeighbor, NetworkRoute, NetworkSnapshot } from '../model/network.ts';
 import { familyOfAddress } from '../model/service.ts';
+import { formatIpv4, formatWords } from '../wire/address.ts';
+import { addressHex } from './packet-facts.ts';
 import type { Recording } from './recording.ts';
 
 export function networkOf(recording: Recording): NetworkSnapshot {
@@ -34,6 +36,33 @@ export function networkOf(recording: Recording): NetworkSnapshot {
   });
   // MASQUERADE keeps a client's port whatever it is: no ports are set aside for the host's own sockets.
   return { links, routes, neighbors, hostLink: null, localPortRange: [0, 0] };
+}
+
+/** Where the host's own packets to an address (hexadecimal) go: interface and next hop, or `null`. */
+export function hopTo(network: NetworkSnapshot, address: string): { readonly dev: string; readonly to: string } | null {
+  let best: NetworkRoute | null = null;
+  let longest = -1;
+  for (const route of network.routes) {
+    const [prefix, length] = route.destination.split('/') as [string, string];
+    const bits = Number(length);
+    if (bits > longest && binary(addressHex(prefix)).slice(0, bits) === binary(address).slice(0, bits)) {
+      if ((route.family === 'ipv4') !== (address.length === 8)) continue;
+      [best, longest] = [route, bits];
+    }
+  }
+  const dev = network.links.find((link) => link.index === best?.linkIndex)?.name;
+  if (best === null || dev === undefined) return null;
+  return { dev, to: best.gateway ?? textOf(address) };
+}
+
+function binary(hex: string): string {
+  return [...hex].map((digit) => Number.parseInt(digit, 16).toString(2).padStart(4, '0')).join('');
+}
+
+function textOf(address: string): string {
+  const bytes = Buffer.from(address, 'hex');
+  if (bytes.length === 4) return formatIpv4(bytes.readInt32BE(0));
+  return formatWords(true, bytes.readInt32BE(0), bytes.readInt32BE(4), bytes.readInt32BE(8), bytes.readInt32BE(12));
 }
 
 function route(

@@ -4,7 +4,8 @@
  */
 import { addBytes, checksum } from '../wire/checksum.ts';
 import type { Moment } from './makers.ts';
-import { type PacketFacts, packetFacts, TCP, UDP } from './packet-facts.ts';
+import { ICMP, type PacketFacts, packetFacts, TCP, UDP } from './packet-facts.ts';
+import type { RecordedOutput } from './recording.ts';
 
 const TCP_RESET = 4;
 
@@ -43,4 +44,25 @@ function transportIsRight(packet: Buffer, { ipv6, protocol, transportAt }: Packe
   if (protocol === UDP && packet.readUInt16BE(transportAt + 4) !== bytes) return false;
   if (protocol === UDP && !ipv6 && packet.readUInt16BE(transportAt + 6) === 0) return true;
   return checksum(packet, transportAt, packet.length, addresses + protocol + bytes) === 0;
+}
+
+/**
+ * What the host sends is not our work and cannot be compared, but it must be a packet that a host would send, by the
+ * way its routes say. `null`: it is; else what is wrong with it.
+ */
+export function flawOfHostOutput(output: RecordedOutput, { hopTo, input }: Moment): string | null {
+  const packet = Buffer.from(output.hex, 'hex');
+  const facts = packetFacts(packet);
+  const hop = hopTo(facts.destination);
+  if (hop === null || hop.dev !== output.dev || hop.to !== output.to) {
+    return `the host's routes lead ${hop === null ? 'nowhere' : `by ${hop.dev} to ${hop.to}`}`;
+  }
+  const isForwarded = input !== null && packetFacts(input).source === facts.source;
+  if (isForwarded || facts.isFragment) return null;
+  if (!isWellFormed(packet, facts)) return 'a header whose lengths or checksum are wrong';
+  const right =
+    facts.protocol === ICMP
+      ? checksum(packet, facts.transportAt, packet.length) === 0
+      : transportIsRight(packet, facts);
+  return right ? null : 'a wrong checksum';
 }

@@ -1,5 +1,8 @@
 /** What `host` steps change about the director's host, as far as it decides what becomes of a packet. */
 
+import type { NetworkLink, NetworkRoute } from '../model/network.ts';
+import { familyOfAddress } from '../model/service.ts';
+
 interface MarkRule {
   readonly ipv6: boolean;
   readonly mark: number;
@@ -31,6 +34,27 @@ export class HostSetup {
     } else if (words[0] === 'route' && words.includes('local') && words.includes('default')) {
       this.#localTables.add(table);
     }
+  }
+
+  /** The route that `ip route add NETWORK via GATEWAY dev LINK` adds to the main table, or `null` for other words. */
+  static routeOf(argv: readonly string[], links: readonly NetworkLink[]): NetworkRoute | null {
+    const words = argv.filter((word) => word !== '-6');
+    const [program, object, verb, destination, via, gateway, dev, name] = words;
+    if (program !== 'ip' || object !== 'route' || (verb !== 'add' && verb !== 'replace')) return null;
+    if (via !== 'via' || dev !== 'dev' || destination === undefined || gateway === undefined) return null;
+    const link = links.find((candidate) => candidate.name === name);
+    if (link === undefined) return null;
+    const family = familyOfAddress(gateway);
+    const everything = family === 'ipv6' ? '::/0' : '0.0.0.0/0';
+    return {
+      family,
+      destination: destination === 'default' ? everything : destination,
+      gateway,
+      linkIndex: link.index,
+      preferredSource: null,
+      metric: 0,
+      type: 'unicast',
+    };
   }
 
   /** Whether packets with this mark are routed to the director itself, whatever their destination is. */

@@ -31,6 +31,8 @@ export interface Moment {
   readonly isAnswered: boolean;
   /** A service covers the input's protocol, address, port or mark. */
   readonly isCovered: boolean;
+  /** Where the host's routes lead, or `null` when nowhere: for what the host itself sends. */
+  readonly hopTo: (address: string) => { readonly dev: string; readonly to: string } | null;
   /** That service has a server on the director itself, whose stack answers. */
   readonly hasLocalServer: boolean;
 }

@@ -88,8 +88,8 @@ function ownIpId({ kernel, ours, facts }: Pair, context: PairContext): boolean {
   const random = isOwnError(kernel, facts, context) || isSyncMessage(facts) || isOuterHeader(kernel, facts, context);
   if (!random) return false;
   if (facts.isFragment) {
-    const ids = `${context.step} id ${kernel.readUInt16BE(IP_ID)}`;
-    if (!context.leniency.isConstant(ids, String(ours.readUInt16BE(IP_ID)))) return false;
+    const ids = [kernel.readUInt16BE(IP_ID), ours.readUInt16BE(IP_ID)] as const;
+    if (!context.leniency.isPair(`${context.step} id`, ...ids)) return false;
   }
   copyWord(kernel, ours, IP_ID, IP_CHECKSUM);
   return true;
@@ -125,7 +125,7 @@ function ownFragmentId({ kernel, ours, facts, oursFacts }: Pair, context: PairCo
   if (!facts.ipv6 || kernel[6] !== 44 || ours[6] !== 44 || !facts.isFragment || !oursFacts.isFragment) return false;
   const id = (packet: Buffer): number => packet.readUInt32BE(44);
   if (id(kernel) === id(ours)) return false;
-  if (!context.leniency.isConstant(`${context.step} id6 ${id(kernel)}`, String(id(ours)))) return false;
+  if (!context.leniency.isPair(`${context.step} id`, id(kernel), id(ours))) return false;
   ours.writeUInt32BE(id(kernel), 44);
   return true;
 }
@@ -160,7 +160,7 @@ function isEphemeral(port: number): boolean {
 
 function syncSourcePort({ kernel, ours, facts, oursFacts }: Pair, { leniency }: PairContext): boolean {
   if (!isSyncMessage(facts) || facts.sourcePort === oursFacts.sourcePort) return false;
-  if (!leniency.isConstant(`sync port ${facts.sourcePort}`, String(oursFacts.sourcePort))) return false;
+  if (!leniency.isPair('sync port', facts.sourcePort, oursFacts.sourcePort)) return false;
   copyUdpWord(kernel, ours, facts.transportAt, 0);
   return true;
 }

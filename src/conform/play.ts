@@ -4,6 +4,7 @@ import { runIpvsadm } from '../ipvsadm/ipvsadm.ts';
 import { isMarkKey } from '../model/service.ts';
 import type { Difference } from './difference.ts';
 import { RecordedDirector } from './director.ts';
+import { hopTo } from './environment.ts';
 import { HostSetup } from './host-setup.ts';
 import type { Moment } from './makers.ts';
 import { createRecordedNames } from './names.ts';
@@ -110,7 +111,7 @@ class Player {
       case 'sysctl':
         return this.#sysctl(step);
       case 'host':
-        this.#host.apply(step.argv);
+        this.#setUpHost(step.argv);
         return null;
       case 'note':
         return null;
@@ -129,6 +130,7 @@ class Player {
       isOwn: this.#ownAddresses.has(facts.destination) || this.#host.isLocal(step.mark ?? 0, facts.ipv6),
       isAnswered: this.#ownAddresses.has(facts.destination),
       isInterfaceAddress: (address) => this.#interfaceAddresses.has(address),
+      hopTo: (address) => hopTo(this.#director.network, address),
       ...service,
     };
     const observed = this.#director.packet(step);
@@ -143,6 +145,7 @@ class Player {
       isOwn: false,
       isAnswered: false,
       isInterfaceAddress: (address) => this.#interfaceAddresses.has(address),
+      hopTo: (address) => hopTo(this.#director.network, address),
       ...NOT_COVERED,
     };
     return compareOutputs(step.out ?? [], moment, observed, this.#context(null, index));
@@ -202,6 +205,12 @@ class Player {
   async #file(step: FileStep): Promise<Difference | null> {
     this.#director.advanceTo(step.t);
     return compareFile(step, await readProcFile(this.#director.dataPlane, step.path), this.leniency);
+  }
+
+  #setUpHost(argv: readonly string[]): void {
+    this.#host.apply(argv);
+    const route = HostSetup.routeOf(argv, this.#director.network.links);
+    if (route !== null) this.#director.addRoute(route);
   }
 
   #sysctl(step: SysctlStep): Promise<Difference | null> {

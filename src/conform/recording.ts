@@ -4,6 +4,9 @@
  */
 import { parseAddress } from '../wire/address.ts';
 
+/** What recordings are about; each has one. */
+export const CATEGORIES: readonly string[] = ['cli', 'fsm', 'hash', 'packets', 'sched', 'stats', 'sync'];
+
 export interface RecordedInterface {
   readonly name: string;
   readonly mac: string;

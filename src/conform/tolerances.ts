@@ -114,6 +114,11 @@ export class Leniency {
     this.used.add(name);
   }
 
+  /** Whether two random values went together so far, each with no other, under `key`. */
+  isPair(key: string, kernel: string | number, ours: string | number): boolean {
+    return this.isConstant(`${key} kernel ${kernel}`, `${ours}`) && this.isConstant(`${key} ours ${ours}`, `${kernel}`);
+  }
+
   /** Seconds since this was asked for `key` the first time. */
   secondsSince(key: string, nowSeconds: number): number {
     const first = this.#remembered.get(key);
