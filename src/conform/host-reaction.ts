@@ -4,7 +4,7 @@
  */
 import { addBytes, checksum } from '../wire/checksum.ts';
 import type { Moment } from './makers.ts';
-import { ICMP, type PacketFacts, packetFacts, TCP, UDP } from './packet-facts.ts';
+import { ICMP, ICMPV6, isIcmpError, type PacketFacts, packetFacts, TCP, UDP } from './packet-facts.ts';
 import type { RecordedOutput } from './recording.ts';
 
 const TCP_RESET = 4;
@@ -21,7 +21,12 @@ export function hostWouldAnswer(moment: Moment): string | null {
   if (facts.protocol === TCP && packet.length >= facts.transportAt + 20) {
     return (packet[facts.transportAt + 13]! & TCP_RESET) === 0 ? 'would have answered with a TCP reset' : null;
   }
+  if (isEchoRequest(facts)) return 'would have answered with an echo reply';
   return facts.protocol === UDP ? 'would have answered with port unreachable' : null;
+}
+
+function isEchoRequest({ protocol, type }: PacketFacts): boolean {
+  return (protocol === ICMP && (type === 8 || type === 13)) || (protocol === ICMPV6 && type === 128);
 }
 
 function hopsLeft(packet: Buffer, { ipv6 }: PacketFacts): number {
@@ -39,6 +44,7 @@ function headerIsRight(packet: Buffer): boolean {
 }
 
 function transportIsRight(packet: Buffer, { ipv6, protocol, transportAt }: PacketFacts): boolean {
+  if (protocol === ICMP) return checksum(packet, transportAt, packet.length) === 0;
   const addresses = ipv6 ? addBytes(0, packet, 8, 40) : addBytes(0, packet, 12, 20);
   const bytes = packet.length - transportAt;
   if (protocol === UDP && packet.readUInt16BE(transportAt + 4) !== bytes) return false;
@@ -47,22 +53,43 @@ function transportIsRight(packet: Buffer, { ipv6, protocol, transportAt }: Packe
 }
 
 /**
- * What the host sends is not our work and cannot be compared, but it must be a packet that a host would send, by the
- * way its routes say. `null`: it is; else what is wrong with it.
+ * What the host sends is not our work and cannot be compared, but it must be one packet that a host would send because
+ * of the input, by the way its routes say. `null`: it is; else what is wrong with it.
  */
-export function flawOfHostOutput(output: RecordedOutput, { hopTo, input }: Moment): string | null {
-  const packet = Buffer.from(output.hex, 'hex');
-  const facts = packetFacts(packet);
-  const hop = hopTo(facts.destination);
-  if (hop === null || hop.dev !== output.dev || hop.to !== output.to) {
-    return `the host's routes lead ${hop === null ? 'nowhere' : `by ${hop.dev} to ${hop.to}`}`;
+export function flawOfHostOutputs(outputs: readonly RecordedOutput[], moment: Moment): string | null {
+  for (const { dev, to, hex } of outputs) {
+    const packet = Buffer.from(hex, 'hex');
+    const facts = packetFacts(packet);
+    const hop = moment.hopTo(facts.destination);
+    if (hop === null || hop.dev !== dev || hop.to !== to) {
+      return `the host's routes lead ${hop === null ? 'nowhere' : `by ${hop.dev} to ${hop.to}`}`;
+    }
+    if (facts.isFragment) continue;
+    if (outputs.length > 1) return 'the host answers once';
+    const isForwarded = moment.input !== null && packetFacts(moment.input).source === facts.source;
+    if (isForwarded) continue;
+    if (!isWellFormed(packet, facts) || !transportIsRight(packet, facts)) return 'lengths or a checksum are wrong';
+    if (moment.input !== null && !isAnswerTo(moment.input, packet, facts)) return 'it is no answer to what came';
   }
-  const isForwarded = input !== null && packetFacts(input).source === facts.source;
-  if (isForwarded || facts.isFragment) return null;
-  if (!isWellFormed(packet, facts)) return 'a header whose lengths or checksum are wrong';
-  const right =
-    facts.protocol === ICMP
-      ? checksum(packet, facts.transportAt, packet.length) === 0
-      : transportIsRight(packet, facts);
-  return right ? null : 'a wrong checksum';
+  return null;
+}
+
+/** Goes back to the sender, and holds what the sender said. */
+function isAnswerTo(input: Buffer, packet: Buffer, facts: PacketFacts): boolean {
+  const from = packetFacts(input);
+  if (facts.destination !== from.source) return false;
+  if (facts.protocol === TCP) {
+    return facts.sourcePort === from.destinationPort && facts.destinationPort === from.sourcePort;
+  }
+  const data = packet.subarray(facts.transportAt + 8);
+  if (isIcmpError(facts)) {
+    const quoted = packetFacts(data);
+    return quoted.source === from.source && quoted.destination === from.destination;
+  }
+  // An echo reply, or a timestamp reply with two times of its own behind the sender's.
+  const isTimestamp = facts.protocol === ICMP && facts.type === 14;
+  const said = input.subarray(from.transportAt + 4);
+  const repeated = packet.subarray(facts.transportAt + 4);
+  const bytes = isTimestamp ? 8 : said.length;
+  return said.length === repeated.length && said.subarray(0, bytes).equals(repeated.subarray(0, bytes));
 }

@@ -1,7 +1,7 @@
 /** Packets that left, compared with those the kernel sent: number, order, interface, next hop, bytes. */
 import { formatPacket } from '../wire/print.ts';
 import type { Difference } from './difference.ts';
-import { flawOfHostOutput, hostWouldAnswer } from './host-reaction.ts';
+import { flawOfHostOutputs, hostWouldAnswer } from './host-reaction.ts';
 import { describeOutput, type Maker, type Moment, makerOf } from './makers.ts';
 import { packetFacts, UDP } from './packet-facts.ts';
 import { differingFields } from './packet-fields.ts';
@@ -114,10 +114,8 @@ function compareHost(
   observed: Observed,
 ): Difference | null {
   const hostSent = expected.filter((_, index) => makers[index] !== 'ipvs');
-  for (const output of hostSent) {
-    const flaw = flawOfHostOutput(output, moment);
-    if (flaw !== null) return { field: 'the recording', kernel: describeOutput(output), came: flaw };
-  }
+  const flaw = flawOfHostOutputs(hostSent, moment);
+  if (flaw !== null) return { field: 'the recording', kernel: describeOutput(hostSent[0]!), came: flaw };
   if (moment.input === null) return null;
   if (hostSent.length > 0) {
     const given = observed.passed || (observed.delivered && moment.hasLocalServer);
