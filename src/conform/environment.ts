@@ -26,7 +26,7 @@ export function networkOf(recording: Recording): NetworkSnapshot {
     });
     for (const text of iface.addrs) {
       const address = text.split('/')[0] as string;
-      routes.push(route(text, null, index, address));
+      routes.push(route(text, null, index, address.includes(':') ? null : address));
     }
     for (const gateway of iface.gateways ?? []) {
       const everything = familyOfAddress(gateway) === 'ipv6' ? '::/0' : '0.0.0.0/0';

@@ -79,7 +79,9 @@ function alternatives(recording: Recording, { phases, played }: Attempt): Phases
     return ESTIMATOR_PHASES_MS.map((estimatorMs) => ({ ...phases, estimatorMs }));
   }
   if (failure.seconds < SHORTEST_TIMER_SECONDS) return [];
-  return WHEEL_PHASES_TICKS.map((wheelTicks) => ({ ...phases, wheelTicks }));
+  // Where in a tick the case begins decides what has gone some milliseconds after it was expired.
+  const within = [1, 2, 3].map((ms) => ({ ...phases, estimatorMs: phases.estimatorMs + ms }));
+  return [...within, ...WHEEL_PHASES_TICKS.map((wheelTicks) => ({ ...phases, wheelTicks }))];
 }
 
 /** Before the first timer of a connection can fire, the wheel makes no difference. */

@@ -109,8 +109,9 @@ const OWN: readonly MakerRule[] = [
   },
   { when: 'time exceeded in reassembly', holds: ({ output }) => isReassemblyTimeout(output), maker: 'stack' },
   {
-    when: 'port unreachable, and no service covers the input',
-    holds: ({ output, moment }) => isPortUnreachable(output) && !moment.isCovered,
+    when: 'port unreachable, no service covers the input, and that is no error itself',
+    holds: ({ input, output, moment }) =>
+      isPortUnreachable(output) && !moment.isCovered && !(input !== null && isIcmpError(input)),
     maker: 'stack',
   },
   {
