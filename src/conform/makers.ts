@@ -104,14 +104,13 @@ const OWN: readonly MakerRule[] = [
   },
   {
     when: 'echo reply, timestamp reply, protocol unreachable, parameter problem of an unknown header',
-    holds: ({ output }) => isAnswerOfTheStack(output),
+    holds: ({ input, output }) => isAnswerOfTheStack(output) && !isAboutAnError(input),
     maker: 'stack',
   },
   { when: 'time exceeded in reassembly', holds: ({ output }) => isReassemblyTimeout(output), maker: 'stack' },
   {
-    when: 'port unreachable, no service covers the input, and that is no error itself',
-    holds: ({ input, output, moment }) =>
-      isPortUnreachable(output) && !moment.isCovered && !(input !== null && isIcmpError(input)),
+    when: 'port unreachable, and no service covers the input',
+    holds: ({ input, output, moment }) => isPortUnreachable(output) && !moment.isCovered && !isAboutAnError(input),
     maker: 'stack',
   },
   {
@@ -134,6 +133,11 @@ export function makerOf(output: RecordedOutput, moment: Moment): Maker {
   };
   const rules = moment.input === null ? DURING_A_WAIT : moment.isOwn ? OWN : NOT_OWN;
   return [...EVERYWHERE, ...rules].find((rule) => rule.holds(situation))?.maker ?? 'ipvs';
+}
+
+/** A host never answers an ICMP error: what goes out then is an error about a tunnel that IPVS passes on. */
+function isAboutAnError(input: PacketFacts | null): boolean {
+  return input !== null && isIcmpError(input);
 }
 
 function isAnswerOfTheStack({ protocol, type, code }: PacketFacts): boolean {

@@ -151,7 +151,9 @@ function gueFlow(kernel: Buffer, facts: PacketFacts, context: PairContext): stri
   if (kernel.length < gueAt + 24) return null;
   const innerAt = gueAt + 4 + (kernel[gueAt]! & 31) * 4;
   const inner = packetFacts(kernel.subarray(innerAt));
-  return `${inner.source} ${inner.destination} ${inner.protocol} ${inner.sourcePort} ${inner.destinationPort}`;
+  // The hash of an IPv6 flow takes its label in.
+  const label = inner.ipv6 ? kernel.readUInt32BE(innerAt) & 0xfffff : 0;
+  return `${label} ${inner.source} ${inner.destination} ${inner.protocol} ${inner.sourcePort} ${inner.destinationPort}`;
 }
 
 function isEphemeral(port: number): boolean {
@@ -179,28 +181,47 @@ function masqueradeSourcePort({ kernel, ours, facts, oursFacts }: Pair, context:
   return true;
 }
 
+const IPIP = 4;
+const GRE = 47;
 const RECORD_ROUTE = 7;
 const TIMESTAMP = 68;
 
+/** In the outermost header, and in the one inside a tunnel. */
 function filledOptions({ kernel, ours, facts }: Pair): boolean {
-  if (facts.ipv6 || facts.transportAt <= 20) return false;
+  let changed = fillOptions(kernel, ours, 0);
+  const innerAt = innerHeaderAt(kernel, facts);
+  // The header's own checksum takes up every change, so no checksum round it changes.
+  if (innerAt > 0 && fillOptions(kernel, ours, innerAt)) changed = true;
+  return changed;
+}
+
+/** Copies what was filled into the options of the IPv4 header at `headerAt`; type and length of options compare. */
+function fillOptions(kernel: Buffer, ours: Buffer, headerAt: number): boolean {
+  const end = headerAt + (kernel[headerAt]! & 15) * 4;
+  if (kernel[headerAt]! >>> 4 !== 4 || end > kernel.length) return false;
   let changed = false;
-  for (let at = 20; at < facts.transportAt; ) {
+  for (let at = headerAt + 20; at < end && kernel[at] !== 0; ) {
     const type = kernel[at]!;
-    if (type === 0) break;
     const bytes = type === 1 ? 1 : Math.max(2, kernel[at + 1]!);
     if (type === RECORD_ROUTE || type === TIMESTAMP) {
-      // Type and length compare; the pointer and what lies behind it was filled in. Words, for the checksum's sake.
-      for (let word = (at + 2) & ~1; word < Math.min(at + bytes, facts.transportAt); word += 2) {
-        if (kernel.readUInt16BE(word) === ours.readUInt16BE(word)) continue;
-        if (word < at + 2 && kernel[word] !== ours[word]) return changed;
-        copyWord(kernel, ours, word, IP_CHECKSUM);
-        changed = true;
+      for (let filled = at + 2; filled < Math.min(at + bytes, end); filled++) {
+        changed = copyByte(kernel, ours, filled, headerAt + IP_CHECKSUM) || changed;
       }
     }
     at += bytes;
   }
   return changed;
+}
+
+/** Where the packet inside a tunnel begins, or 0. */
+function innerHeaderAt(kernel: Buffer, { protocol, transportAt, fragmentOffset }: PacketFacts): number {
+  if (fragmentOffset > 0) return 0;
+  if (protocol === IPIP) return transportAt;
+  const greAt = transportAt + ((kernel[transportAt] ?? 0) & 0x80 ? 8 : 4);
+  if (protocol === GRE) return kernel.length > greAt ? greAt : 0;
+  const gueAt = transportAt + 8;
+  if (protocol !== UDP || kernel.length <= gueAt + 4) return 0;
+  return kernel[gueAt + 1] === IPIP ? gueAt + 4 + (kernel[gueAt]! & 31) * 4 : 0;
 }
 
 function firstPathMtu({ kernel, ours, facts, isFirstError }: Pair): boolean {
@@ -220,6 +241,17 @@ function serverOfTunnelError(facts: PacketFacts, { input, isInterfaceAddress }: 
 
 function isFragmentationNeeded({ protocol, type, code }: PacketFacts): boolean {
   return protocol === ICMP && type === 3 && code === 4;
+}
+
+/** Copies a byte and repairs the checksum at `checksumAt`. Says whether there was a difference. */
+function copyByte(from: Buffer, to: Buffer, at: number, checksumAt: number): boolean {
+  if (from[at] === to[at]) return false;
+  const word = at & ~1;
+  const before = to.readUInt16BE(word);
+  to[at] = from[at]!;
+  const change = changeOf16(before, to.readUInt16BE(word));
+  to.writeUInt16BE(adjustChecksum(to.readUInt16BE(checksumAt), change), checksumAt);
+  return true;
 }
 
 /** Copies a 16-bit word and repairs the checksum at `checksumAt` for that change alone. */

@@ -14,7 +14,7 @@ import type { PairContext } from './packet-tolerances.ts';
 import { readProcFile } from './proc.ts';
 import type { CommandStep, FileStep, PacketStep, RecordedStep, Recording, SysctlStep, WaitStep } from './recording.ts';
 import { playSysctl } from './sysctl.ts';
-import { compareCommand, compareFile } from './texts.ts';
+import { compareCommand, compareFile, QUEUE_LENGTH_SET } from './texts.ts';
 import { Leniency, type ToleranceName } from './tolerances.ts';
 
 /** What the recordings leave open about the recorded machine. */
@@ -216,6 +216,9 @@ class Player {
 
   #sysctl(step: SysctlStep): Promise<Difference | null> {
     this.#director.advanceTo(step.t);
+    if (step.name.endsWith('.sync_qlen_max') && step.error === undefined && step.value !== '') {
+      this.leniency.remember(QUEUE_LENGTH_SET, 'yes');
+    }
     return playSysctl(this.#director.dataPlane, step);
   }
 }

@@ -49,6 +49,8 @@ export function compareFile(step: FileStep, came: string | null, leniency: Lenie
       return compareConnections(text, came, 1, readSyncRow, step.t, leniency);
     case '/proc/net/ip_vs_app':
       return compareHelpers(text, came, leniency);
+    case '/proc/sys/net/ipv4/vs/sync_qlen_max':
+      return compareQueueLength(text, came, leniency);
     default:
       return differingLine(text, came);
   }
@@ -106,6 +108,17 @@ function takeBlocks(text: string): { readonly headings: string; readonly blocks:
   }
   return { headings: lines.slice(0, first).join('\n'), blocks };
 }
+
+/** Tolerance `queue-length`: until it is set, both may have any number. */
+function compareQueueLength(kernel: string, came: string, leniency: Leniency): Difference | null {
+  const isDefault = leniency.isConstant(QUEUE_LENGTH_SET, 'no') && /^\d+\n$/.test(kernel) && /^\d+\n$/.test(came);
+  if (!isDefault || !leniency.isPair('default of sync_qlen_max', kernel, came)) return differingLine(kernel, came);
+  leniency.use('queue-length');
+  return null;
+}
+
+/** Remembered as `yes` once a case has set sync_qlen_max. */
+export const QUEUE_LENGTH_SET = 'sync_qlen_max was set';
 
 const UNUSED_FTP_HELPER = /^TCP {2}21 {6}0 {6}ftp {14}\n/m;
 

@@ -126,6 +126,10 @@ export class Leniency {
     return first === undefined ? 0 : nowSeconds - Number(first);
   }
 
+  remember(key: string, value: string): void {
+    this.#remembered.set(key, value);
+  }
+
   forget(key: string): void {
     this.#remembered.delete(key);
   }
