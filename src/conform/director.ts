@@ -9,6 +9,7 @@ import { ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, etherType, setEtherType 
 import { NO_LINK, PacketBatch } from '../wire/packet-batch.ts';
 import { networkOf } from './environment.ts';
 import type { HostSetup } from './host-setup.ts';
+import { localReply } from './local-reply.ts';
 import type { Observed } from './outputs.ts';
 import { asRecordedKernel } from './recorded-kernel.ts';
 import type { PacketStep, RecordedOutput, Recording, WaitStep } from './recording.ts';
@@ -57,12 +58,7 @@ export class RecordedDirector {
     const nowMs = this.#nowMs;
     const index = this.#indexes.get(step.dev);
     if (index === undefined) return null;
-    const ip = Buffer.from(step.hex, 'hex');
-    const frame = new Uint8Array(14 + ip.length);
-    frame.set(parseMac(this.network.links[index - 1]!.mac)!, 0);
-    frame.set(parseMac(SENDER_MAC)!, 6);
-    setEtherType(frame, 0, ip[0]! >>> 4 === 6 ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4);
-    frame.set(ip, 14);
+    const frame = this.#frame(Buffer.from(step.hex, 'hex'), index);
     const sent: RecordedOutput[] = [];
     let passed = false;
     let verdict = PASS as number;
@@ -77,8 +73,28 @@ export class RecordedDirector {
         this.#take(this.#engine.outbox, sent);
       }
       this.#engine.outbox.clear();
+      const answer = verdict === DELIVER ? step.out?.[0] : undefined;
+      const reply = answer === undefined ? null : localReply(Buffer.from(this.#batch.frame(0).subarray(14)), answer.hex);
+      if (reply !== null) this.#showReply(reply, index, nowMs);
     }
     return { sent, passed, delivered: verdict === DELIVER, verdict: VERDICT_NAMES[verdict] ?? 'unknown' };
+  }
+
+  /** A server on the director answers: what matters is what becomes of the connection. */
+  #showReply(reply: Buffer, index: number, nowMs: number): void {
+    this.#batch.clear();
+    this.#batch.push(this.#frame(reply, index), index);
+    this.#engine.process(this.#batch, nowMs);
+    this.#engine.outbox.clear();
+  }
+
+  #frame(ip: Buffer, index: number): Uint8Array {
+    const frame = new Uint8Array(14 + ip.length);
+    frame.set(parseMac(this.network.links[index - 1]!.mac)!, 0);
+    frame.set(parseMac(SENDER_MAC)!, 6);
+    setEtherType(frame, 0, ip[0]! >>> 4 === 6 ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4);
+    frame.set(ip, 14);
+    return frame;
   }
 
   wait(step: WaitStep): Observed {
