@@ -74,7 +74,8 @@ export class RecordedDirector {
       }
       this.#engine.outbox.clear();
       const answer = verdict === DELIVER ? step.out?.[0] : undefined;
-      const reply = answer === undefined ? null : localReply(Buffer.from(this.#batch.frame(0).subarray(14)), answer.hex);
+      const reply =
+        answer === undefined ? null : localReply(Buffer.from(this.#batch.frame(0).subarray(14)), answer.hex);
       if (reply !== null) this.#showReply(reply, index, nowMs);
     }
     return { sent, passed, delivered: verdict === DELIVER, verdict: VERDICT_NAMES[verdict] ?? 'unknown' };

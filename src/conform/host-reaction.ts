@@ -7,7 +7,10 @@ import type { Moment } from './makers.ts';
 import { ICMP, ICMPV6, isIcmpError, type PacketFacts, packetFacts, TCP, UDP } from './packet-facts.ts';
 import type { RecordedOutput } from './recording.ts';
 
+const TCP_FIN = 1;
+const TCP_SYN = 2;
 const TCP_RESET = 4;
+const TCP_ACK = 16;
 
 /** What it would do, in words; `null`: nothing, or it is not certain. */
 export function hostWouldAnswer(moment: Moment): string | null {
@@ -15,7 +18,9 @@ export function hostWouldAnswer(moment: Moment): string | null {
   if (packet === null) return null;
   const facts = packetFacts(packet);
   if (facts.isFragment || facts.multicast || !isWellFormed(packet, facts)) return null;
-  if (!moment.isOwn) return hopsLeft(packet, facts) > 1 ? 'would have forwarded it' : null;
+  if (!moment.isOwn) {
+    return hopsLeft(packet, facts) > 1 ? 'would have forwarded it' : 'would have answered with time exceeded';
+  }
   // An address that only a mark makes the director's own has no interface to answer from.
   if (!moment.isAnswered || !transportIsRight(packet, facts)) return null;
   if (facts.protocol === TCP && packet.length >= facts.transportAt + 20) {
@@ -78,9 +83,7 @@ export function flawOfHostOutputs(outputs: readonly RecordedOutput[], moment: Mo
 function isAnswerTo(input: Buffer, packet: Buffer, facts: PacketFacts): boolean {
   const from = packetFacts(input);
   if (facts.destination !== from.source) return false;
-  if (facts.protocol === TCP) {
-    return facts.sourcePort === from.destinationPort && facts.destinationPort === from.sourcePort;
-  }
+  if (facts.protocol === TCP) return isResetFor(input, from, packet, facts);
   const data = packet.subarray(facts.transportAt + 8);
   if (isIcmpError(facts)) {
     const quoted = packetFacts(data);
@@ -92,4 +95,17 @@ function isAnswerTo(input: Buffer, packet: Buffer, facts: PacketFacts): boolean 
   const repeated = packet.subarray(facts.transportAt + 4);
   const bytes = isTimestamp ? 8 : said.length;
   return said.length === repeated.length && said.subarray(0, bytes).equals(repeated.subarray(0, bytes));
+}
+
+/** Source: RFC 9293, section 3.10.7.1. */
+function isResetFor(input: Buffer, from: PacketFacts, packet: Buffer, facts: PacketFacts): boolean {
+  const at = from.transportAt;
+  if (facts.sourcePort !== from.destinationPort || facts.destinationPort !== from.sourcePort) return false;
+  const flags = input[at + 13]!;
+  if ((flags & TCP_RESET) !== 0) return false;
+  const sequence = packet.readUInt32BE(facts.transportAt + 4);
+  if ((flags & TCP_ACK) !== 0) return sequence === input.readUInt32BE(at + 8);
+  const dataBytes = input.length - at - (input[at + 12]! >>> 4) * 4;
+  const length = dataBytes + ((flags & TCP_SYN) !== 0 ? 1 : 0) + ((flags & TCP_FIN) !== 0 ? 1 : 0);
+  return sequence === 0 && packet.readUInt32BE(facts.transportAt + 8) === (input.readUInt32BE(at + 4) + length) >>> 0;
 }

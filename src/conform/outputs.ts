@@ -3,11 +3,10 @@ import { formatPacket } from '../wire/print.ts';
 import type { Difference } from './difference.ts';
 import { flawOfHostOutputs, hostWouldAnswer } from './host-reaction.ts';
 import { describeOutput, type Maker, type Moment, makerOf } from './makers.ts';
-import { packetFacts, UDP } from './packet-facts.ts';
 import { differingFields } from './packet-fields.ts';
 import { isSamePacket, type PairContext } from './packet-tolerances.ts';
 import type { RecordedOutput } from './recording.ts';
-import { syncedConnections } from './sync-messages.ts';
+import { compareSyncMessages, compareTimes, isSyncMessage } from './sync-messages.ts';
 
 /** What the engine did with one packet, or by itself during a wait. */
 export interface Observed {
@@ -19,9 +18,6 @@ export interface Observed {
   readonly verdict: string;
 }
 
-/** Seconds by which a sync message may come earlier or later. */
-const SYNC_SECONDS = 1.1;
-
 export function compareOutputs(
   expected: readonly RecordedOutput[],
   moment: Moment,
@@ -30,7 +26,7 @@ export function compareOutputs(
 ): Difference | null {
   const makers = expected.map((output) => makerOf(output, moment));
   const own = expected.filter((_, index) => makers[index] === 'ipvs');
-  const byPorts = usesSeveralSyncPorts([...own, ...observed.sent]);
+  const byPorts = context.syncPorts > 1 && [...own, ...observed.sent].some(isSyncMessage);
   return (
     (byPorts ? compareByPorts(own, observed.sent, context) : comparePairs(own, observed.sent, context)) ??
     compareHost(expected, makers, moment, observed)
@@ -67,24 +63,7 @@ function comparePair(
     const fields = differingFields(Buffer.from(kernel.hex, 'hex'), Buffer.from(came.hex, 'hex'));
     return { field: `${place}, bytes`, kernel: tell(kernel), came: tell(came), details: [...fields, ...details] };
   }
-  if (kernel.dt !== undefined && isSyncMessage(kernel)) {
-    const seconds = Math.abs(kernel.dt - (came.dt ?? 0));
-    if (seconds > SYNC_SECONDS) {
-      return { field: `${place}, seconds since the wait began`, kernel: `${kernel.dt}`, came: `${came.dt}` };
-    }
-    if (seconds > 0) context.leniency.use('sync-time');
-  }
-  return null;
-}
-
-function isSyncMessage({ hex }: RecordedOutput): boolean {
-  const { protocol, multicast } = packetFacts(Buffer.from(hex, 'hex'));
-  return protocol === UDP && multicast;
-}
-
-function usesSeveralSyncPorts(outputs: readonly RecordedOutput[]): boolean {
-  const sync = outputs.filter(isSyncMessage);
-  return new Set(sync.map(({ hex }) => packetFacts(Buffer.from(hex, 'hex')).destinationPort)).size > 1;
+  return isSyncMessage(kernel) ? compareTimes(kernel, came, context) : null;
 }
 
 /** Tolerance `sync-ports`. */
@@ -94,16 +73,10 @@ function compareByPorts(
   context: PairContext,
 ): Difference | null {
   const rest = (outputs: readonly RecordedOutput[]) => outputs.filter((output) => !isSyncMessage(output));
-  const synced = (outputs: readonly RecordedOutput[]) => syncedConnections(outputs.filter(isSyncMessage));
-  context.leniency.use('sync-ports');
-  const kernel = synced(own);
-  const came = synced(sent);
-  const at = kernel.findIndex((connection, index) => connection !== came[index]);
-  if (at >= 0 || kernel.length !== came.length) {
-    const index = at < 0 ? kernel.length : at;
-    return { field: 'synchronised connections', kernel: kernel[index] ?? 'none', came: came[index] ?? 'none' };
-  }
-  return comparePairs(rest(own), rest(sent), context);
+  return (
+    compareSyncMessages(own.filter(isSyncMessage), sent.filter(isSyncMessage), context) ??
+    comparePairs(rest(own), rest(sent), context)
+  );
 }
 
 /** What the host sends counts as right when it was given the packet, and only then. */
@@ -126,7 +99,7 @@ function compareHost(
       came: observed.verdict,
     };
   }
-  const answer = observed.passed ? hostWouldAnswer(moment) : null;
+  const answer = observed.passed || observed.delivered ? hostWouldAnswer(moment) : null;
   if (answer === null || expected.length > 0) return null;
   return { field: 'verdict', kernel: 'kept the packet, nothing was sent', came: `given on, and the host ${answer}` };
 }

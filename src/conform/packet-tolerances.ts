@@ -16,6 +16,8 @@ export interface PairContext {
   readonly isInterfaceAddress: (address: string) => boolean;
   /** MASQUERADE is set up on the host. */
   readonly masquerade: boolean;
+  /** The setting sync_ports. */
+  readonly syncPorts: number;
   /** Names the step, so that what must be alike within it can be. */
   readonly step: string;
 }

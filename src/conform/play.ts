@@ -86,6 +86,7 @@ class Player {
   readonly #names: NameService = createRecordedNames();
   readonly #ownAddresses = new Set<string>();
   readonly #interfaceAddresses = new Set<string>();
+  #syncPorts = 1;
 
   constructor(recording: Recording, startMs: number) {
     this.#director = new RecordedDirector(recording, this.#host, startMs);
@@ -158,6 +159,7 @@ class Player {
       isOwnAddress: (address) => this.#ownAddresses.has(address),
       isInterfaceAddress: (address) => this.#interfaceAddresses.has(address),
       masquerade: this.#host.masquerade,
+      syncPorts: this.#syncPorts,
       step: `step ${index}`,
     };
   }
@@ -219,6 +221,7 @@ class Player {
     if (step.name.endsWith('.sync_qlen_max') && step.error === undefined && step.value !== '') {
       this.leniency.remember(QUEUE_LENGTH_SET, 'yes');
     }
+    if (step.name.endsWith('.sync_ports') && step.error === undefined) this.#syncPorts = Number(step.value) || 1;
     return playSysctl(this.#director.dataPlane, step);
   }
 }
