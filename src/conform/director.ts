@@ -13,6 +13,7 @@ import { localReply } from './local-reply.ts';
 import type { Observed } from './outputs.ts';
 import { asRecordedKernel } from './recorded-kernel.ts';
 import type { PacketStep, RecordedOutput, Recording, WaitStep } from './recording.ts';
+import type { Leniency } from './tolerances.ts';
 
 const FRAME_BYTES = 70_000;
 const SENDER_MAC = '02:00:00:00:00:aa';
@@ -26,7 +27,7 @@ export class RecordedDirector {
   #nowMs: number;
 
   /** `startMs`: when the engine begins to count its ticks, on the clock of the recording. */
-  constructor(recording: Recording, host: HostSetup, startMs: number) {
+  constructor(recording: Recording, host: HostSetup, leniency: Leniency, startMs: number) {
     this.network = networkOf(recording);
     this.#nowMs = startMs;
     this.#engine = new Engine({ seed: 1, connectionsMax: CONNECTIONS_MAX, defaultSourceNat: 'none', nowMs: startMs });
@@ -34,7 +35,7 @@ export class RecordedDirector {
     for (const link of this.network.links) this.#indexes.set(link.name, link.index);
     this.dataPlane = {
       execute: async <N extends CommandName>(command: Command<N>): Promise<Answer<N>> =>
-        this.#engine.execute(asRecordedKernel(command, host)),
+        this.#engine.execute(asRecordedKernel(command, host, leniency)),
       close: async () => {},
     };
   }

@@ -38,7 +38,7 @@ export function networkOf(recording: Recording): NetworkSnapshot {
   return { links, routes, neighbors, hostLink: null, localPortRange: [0, 0] };
 }
 
-/** Where the host's own packets to an address (hexadecimal) go: interface and next hop, or `null`. */
+/** Where the host's own packets to an address (hexadecimal) go: interface and a neighbour it knows, or `null`. */
 export function hopTo(network: NetworkSnapshot, address: string): { readonly dev: string; readonly to: string } | null {
   let best: NetworkRoute | null = null;
   let longest = -1;
@@ -50,9 +50,11 @@ export function hopTo(network: NetworkSnapshot, address: string): { readonly dev
       [best, longest] = [route, bits];
     }
   }
-  const dev = network.links.find((link) => link.index === best?.linkIndex)?.name;
-  if (best === null || dev === undefined) return null;
-  return { dev, to: best.gateway ?? textOf(address) };
+  const link = network.links.find(({ index }) => index === best?.linkIndex);
+  if (best === null || link === undefined) return null;
+  const to = best.gateway ?? textOf(address);
+  const isKnown = network.neighbors.some((neighbor) => neighbor.linkIndex === link.index && neighbor.address === to);
+  return isKnown ? { dev: link.name, to } : null;
 }
 
 function binary(hex: string): string {

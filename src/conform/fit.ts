@@ -80,7 +80,7 @@ function alternatives(recording: Recording, { phases, played }: Attempt): Phases
   }
   if (failure.seconds < SHORTEST_TIMER_SECONDS) return [];
   // Where in a tick the case begins decides what has gone some milliseconds after it was expired.
-  const within = [1, 2, 3].map((ms) => ({ ...phases, estimatorMs: phases.estimatorMs + ms }));
+  const within = [1, 2, 3].map((ms) => ({ ...phases, estimatorMs: Math.min(phases.estimatorMs + ms, 20) }));
   return [...within, ...WHEEL_PHASES_TICKS.map((wheelTicks) => ({ ...phases, wheelTicks }))];
 }
 

@@ -17,8 +17,12 @@ export function hostWouldAnswer(moment: Moment): string | null {
   const packet = moment.input;
   if (packet === null) return null;
   const facts = packetFacts(packet);
-  if (facts.isFragment || facts.multicast || !isWellFormed(packet, facts)) return null;
+  if (facts.isFragment || !isWellFormed(packet, facts)) return null;
+  // The host drops what claims to come from itself, and sends nothing to where it knows no way.
+  if (!isOrdinary(facts.source) || moment.isOwnAddress(facts.source) || moment.hopTo(facts.source) === null)
+    return null;
   if (!moment.isOwn) {
+    if (!isOrdinary(facts.destination) || moment.hopTo(facts.destination) === null) return null;
     return hopsLeft(packet, facts) > 1 ? 'would have forwarded it' : 'would have answered with time exceeded';
   }
   // An address that only a mark makes the director's own has no interface to answer from.
@@ -28,6 +32,12 @@ export function hostWouldAnswer(moment: Moment): string | null {
   }
   if (isEchoRequest(facts)) return 'would have answered with an echo reply';
   return facts.protocol === UDP ? 'would have answered with port unreachable' : null;
+}
+
+/** An address of one machine that packets on a wire may have. */
+function isOrdinary(address: string): boolean {
+  if (address.length === 8) return !/^(?:00|7f|[ef])/.test(address);
+  return !/^(?:0{16}|fe[89ab]|ff)/.test(address);
 }
 
 function isEchoRequest({ protocol, type }: PacketFacts): boolean {

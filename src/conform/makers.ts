@@ -25,6 +25,7 @@ export interface Moment {
   readonly input: Buffer | null;
   /** Its destination is an address of the director, or counts as one by its mark. */
   readonly isOwn: boolean;
+  readonly isOwnAddress: (address: string) => boolean;
   /** Whether an address (hexadecimal) is one of the director's own in a network: no VIP. */
   readonly isInterfaceAddress: (address: string) => boolean;
   /** Its destination is an address of an interface, so the director's own protocols answer there. */

@@ -86,10 +86,15 @@ class Player {
   readonly #names: NameService = createRecordedNames();
   readonly #ownAddresses = new Set<string>();
   readonly #interfaceAddresses = new Set<string>();
+  readonly #surroundings = {
+    isOwnAddress: (address: string): boolean => this.#ownAddresses.has(address),
+    isInterfaceAddress: (address: string): boolean => this.#interfaceAddresses.has(address),
+    hopTo: (address: string) => hopTo(this.#director.network, address),
+  };
   #syncPorts = 1;
 
   constructor(recording: Recording, startMs: number) {
-    this.#director = new RecordedDirector(recording, this.#host, startMs);
+    this.#director = new RecordedDirector(recording, this.#host, this.leniency, startMs);
     for (const link of this.#director.network.links) {
       for (const { address, prefixLength } of link.addresses) {
         this.#ownAddresses.add(addressHex(address));
@@ -127,11 +132,10 @@ class Player {
     this.#director.advanceTo(step.t);
     const service = asksForServices || step.out?.length ? await this.#covering(facts, step.mark ?? 0) : NOT_COVERED;
     const moment: Moment = {
+      ...this.#surroundings,
       input,
       isOwn: this.#ownAddresses.has(facts.destination) || this.#host.isLocal(step.mark ?? 0, facts.ipv6),
       isAnswered: this.#ownAddresses.has(facts.destination),
-      isInterfaceAddress: (address) => this.#interfaceAddresses.has(address),
-      hopTo: (address) => hopTo(this.#director.network, address),
       ...service,
     };
     const observed = this.#director.packet(step);
@@ -141,23 +145,15 @@ class Player {
 
   #wait(step: WaitStep, index: number): Difference | null {
     const observed = this.#director.wait(step);
-    const moment: Moment = {
-      input: null,
-      isOwn: false,
-      isAnswered: false,
-      isInterfaceAddress: (address) => this.#interfaceAddresses.has(address),
-      hopTo: (address) => hopTo(this.#director.network, address),
-      ...NOT_COVERED,
-    };
+    const moment: Moment = { ...this.#surroundings, input: null, isOwn: false, isAnswered: false, ...NOT_COVERED };
     return compareOutputs(step.out ?? [], moment, observed, this.#context(null, index));
   }
 
   #context(input: Buffer | null, index: number): PairContext {
     return {
+      ...this.#surroundings,
       leniency: this.leniency,
       input,
-      isOwnAddress: (address) => this.#ownAddresses.has(address),
-      isInterfaceAddress: (address) => this.#interfaceAddresses.has(address),
       masquerade: this.#host.masquerade,
       syncPorts: this.#syncPorts,
       step: `step ${index}`,
