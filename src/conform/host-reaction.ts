@@ -79,9 +79,10 @@ export function flawOfHostOutputs(outputs: readonly RecordedOutput[], moment: Mo
     if (hop === null || hop.dev !== dev || hop.to !== to) {
       return `the host's routes lead ${hop === null ? 'nowhere' : `by ${hop.dev} to ${hop.to}`}`;
     }
+    const isForwarded = moment.input !== null && packetFacts(moment.input).source === facts.source;
+    if (!isForwarded && !facts.ipv6 && !headerIsRight(packet)) return 'the header checksum is wrong';
     if (facts.isFragment) continue;
     if (outputs.length > 1) return 'the host answers once';
-    const isForwarded = moment.input !== null && packetFacts(moment.input).source === facts.source;
     if (isForwarded) continue;
     if (!isWellFormed(packet, facts) || !transportIsRight(packet, facts)) return 'lengths or a checksum are wrong';
     if (moment.input !== null && !isAnswerTo(moment.input, packet, facts)) return 'it is no answer to what came';
