@@ -29,7 +29,7 @@ async function open(options: DaemonCommandLine, logger: Logger): Promise<OpenedD
     if (!open) line(message);
   };
   const dataPlane = await startPacketDataPlane({
-    io: options.io,
+    ...(options.io === null ? {} : { io: options.io }),
     connectionsMax: options.connectionsMax,
     sourceNat: options.sourceNat,
     guard: options.guard,
@@ -40,6 +40,7 @@ async function open(options: DaemonCommandLine, logger: Logger): Promise<OpenedD
   const { links } = await readNetwork(options.links);
   return {
     dataPlane,
+    io: dataPlane.io,
     links: links
       .map(({ name }) => name)
       .filter((name) => name !== ENGINE_LINK_NAME)

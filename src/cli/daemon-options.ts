@@ -7,7 +7,8 @@ import { type CommandDescription, type Output, readOptions, wholeNumber } from '
 export const IO_NAMES = ['packet-mmsg', 'pcap'] as const;
 
 export interface DaemonCommandLine {
-  readonly io: (typeof IO_NAMES)[number];
+  /** `null`: the best that works here. */
+  readonly io: (typeof IO_NAMES)[number] | null;
   readonly sourceNat: SourceNat;
   readonly connectionsMax: number;
   /** `null`: every link that can be served. */
@@ -24,9 +25,8 @@ const DESCRIPTION: CommandDescription = {
   options: [
     {
       flags: '--io <back end>',
-      description: 'how packets are read and written',
+      description: 'how packets are read and written (default: the first of these that works; see uipvs io)',
       choices: IO_NAMES,
-      preset: IO_NAMES[0],
     },
     {
       flags: '--snat <address>',
@@ -74,7 +74,7 @@ export async function readDaemonOptions(
   const options = await readOptions(DESCRIPTION, words, output);
   if ('exitCode' in options) return { exitCode: options['exitCode'] as number };
   return {
-    io: options['io'] as DaemonCommandLine['io'],
+    io: (options['io'] as DaemonCommandLine['io'] | undefined) ?? null,
     sourceNat: options['snat'] as string,
     connectionsMax: options['connectionsMax'] as number,
     links: (options['link'] as string[] | undefined) ?? null,

@@ -8,6 +8,8 @@ import { type DaemonCommandLine, readDaemonOptions } from './daemon-options.ts';
 
 export interface OpenedDataPlane {
   readonly dataPlane: DataPlane;
+  /** Name of the I/O back end that carries the frames. */
+  readonly io: string;
   /** Names of the links it serves. */
   readonly links: readonly string[];
 }
@@ -44,12 +46,14 @@ export async function runDaemon(words: readonly string[], parts: DaemonParts): P
 }
 
 async function serve(options: DaemonCommandLine, parts: DaemonParts, logger: Logger): Promise<number> {
-  const { io, sourceNat, connectionsMax, guard } = options;
+  const { sourceNat, connectionsMax, guard } = options;
+  let io = '';
   let links: readonly string[] = [];
   const daemon = await startDaemon(
     async () => {
       const opened = await parts.open(options, logger);
       links = opened.links;
+      io = opened.io;
       return opened.dataPlane;
     },
     {

@@ -1,11 +1,11 @@
 /**
- * ICMP echo over the package `raw-socket`: the only file that imports it, and only when it is wanted. One socket
+ * ICMP echo over the package `raw-socket`. One socket
  * per family serves all echoes; an answer belongs to the echo with its source, identifier, number and payload.
  * Sources: RFC 792, RFC 4443.
  */
 import { randomBytes } from 'node:crypto';
-import { createRequire } from 'node:module';
 import { SocketAddress } from 'node:net';
+import { loadRawSocket, type RawSocket, type RawSocketPackage } from '../native/raw-socket.ts';
 
 /** As much as the `ping` of iputils sends. */
 const PAYLOAD_BYTES = 64;
@@ -16,24 +16,6 @@ const KINDS = {
   ipv6: { family: 2, protocol: 58, request: 128, reply: 129 },
 } as const;
 type Family = keyof typeof KINDS;
-
-interface RawSocket {
-  on(event: 'message', listener: (bytes: Buffer, source: string) => void): void;
-  on(event: 'error', listener: (error: Error) => void): void;
-  on(event: 'close', listener: () => void): void;
-  send(
-    bytes: Buffer,
-    offset: number,
-    length: number,
-    address: string,
-    done: (error: Error | null, bytes: number) => void,
-  ): void;
-  close(): void;
-}
-
-interface RawSocketPackage {
-  createSocket(options: { protocol: number; addressFamily: number; bufferSize: number }): RawSocket;
-}
 
 interface Pending {
   readonly source: string;
@@ -54,7 +36,7 @@ export class RawIcmp {
 
   /** Throws when the package is missing or this process may not open raw sockets. */
   static open(): RawIcmp {
-    const icmp = new RawIcmp(createRequire(import.meta.url)('raw-socket') as RawSocketPackage);
+    const icmp = new RawIcmp(loadRawSocket());
     icmp.#socket('ipv4');
     return icmp;
   }

@@ -3,12 +3,14 @@
  * packet stands beside what became of it.
  */
 import type { ChildProcess } from 'node:child_process';
-import { openSync, readFileSync, writeFileSync } from 'node:fs';
-import { LabError, startCommand, waitFor } from './host.ts';
+import { openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { LabError, pause, startCommand, waitFor } from './host.ts';
 import type { Lab } from './run.ts';
 
 const START_TIMEOUT_MS = 10_000;
 const STOP_TIMEOUT_MS = 10_000;
+/** The kernel hands packets to tcpdump after a second at the latest. */
+const SETTLED_MS = 1200;
 const KERNEL_BUFFER_KIB = '16384';
 
 interface Tcpdump {
@@ -40,6 +42,8 @@ export class Capture {
 
   /** Ends the capture and writes it to `file`. Returns how many packets it holds and how many the kernel lost. */
   async finish(file: string, signal: AbortSignal): Promise<{ packets: number; lost: number }> {
+    // Ended at once, tcpdump would leave behind what the kernel still holds for it.
+    await this.#drain(signal);
     for (const tcpdump of this.#running) tcpdump.process.kill('SIGINT');
     const over = () => (this.#running.every((tcpdump) => tcpdump.ended()) ? true : null);
     await waitFor(over, { timeoutMs: STOP_TIMEOUT_MS, everyMs: 20, signal });
@@ -49,6 +53,16 @@ export class Capture {
       Number(/(\d+) packets? dropped by kernel/.exec(tcpdump.said())?.[1] ?? 0),
     );
     return { packets: merged.packets, lost: lost.reduce((sum, count) => sum + count, 0) };
+  }
+
+  /** Waits until the files have stopped growing. */
+  async #drain(signal: AbortSignal): Promise<void> {
+    const size = () => this.#running.reduce((sum, tcpdump) => sum + statSync(tcpdump.file).size, 0);
+    let last = -1;
+    while (last !== size()) {
+      last = size();
+      await pause(SETTLED_MS, signal);
+    }
   }
 }
 

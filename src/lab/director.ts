@@ -86,13 +86,14 @@ export class Director {
     await this.#lab.mustRun(this.#lab.director, [...packageProgram('uldirectord'), file, 'start']);
   }
 
-  /** Lines of /var/log/ldirectord.log that came since the last call. */
+  /** Lines of /var/log/ldirectord.log that came since the last call, without date, name and process number. */
   newLogLines(): string[] {
     const text = this.#read('log/ldirectord.log');
     const whole = text.slice(0, text.lastIndexOf('\n') + 1);
     const fresh = whole.slice(this.#logRead);
     this.#logRead = whole.length;
-    return fresh.split('\n').filter((line) => line !== '');
+    const lines = fresh.split('\n').map((line) => line.replace(/^\[[^\]]*\] /, ''));
+    return lines.filter((line) => line !== '');
   }
 
   async listing(...words: string[]): Promise<string> {

@@ -22,9 +22,10 @@ export interface LabResult {
   readonly requestsPerSecond: number;
   /** Requests that each web server counted, by address; the fallback is 127.0.0.1. */
   readonly perServer: Readonly<Record<string, number>>;
-  /** Connections that each web server accepted; a few more than requests, since ab opens some it does not use. */
-  readonly perServerConnections: Readonly<Record<string, number>>;
-  /** Connections that `ipvsadm --stats` shows, by address. */
+  /**
+   * Connections that `ipvsadm --stats` shows, by address: a few more than requests, since `ab` opens up to
+   * `--concurrency` connections at its end that it does not use.
+   */
   readonly perServerInTable: Readonly<Record<string, number>>;
   /** Frames the engine dropped, by reason. */
   readonly reasonsDropped: Readonly<Record<string, number>>;
@@ -52,7 +53,7 @@ export class Progress {
 
   /** Something that another program said, or a detail. */
   detail(text: string): void {
-    this.#line(this.#paint('2', `    ${shorten(text, COLUMNS - 4)}`));
+    this.#line(this.#paint('2', `    ${this.live ? shorten(text, COLUMNS - 4) : text}`));
   }
 
   /** Something that went wrong as planned, or ought to be read. */
@@ -72,9 +73,15 @@ export class Progress {
     this.#overwritable = true;
   }
 
-  #line(text: string): void {
-    this.#sink.write(`${this.#overwritable ? '\r\x1b[K' : ''}${text}\n`);
+  /** Removes the passing line. */
+  clearPassing(): void {
+    if (this.#overwritable) this.#sink.write('\r\x1b[K');
     this.#overwritable = false;
+  }
+
+  #line(text: string): void {
+    this.clearPassing();
+    this.#sink.write(`${text}\n`);
   }
 
   #paint(code: string, text: string): string {
@@ -156,15 +163,15 @@ function shortName(address: string): string {
   return address === FALLBACK_ADDRESS ? 'fallback' : `.${address.split('.')[3]}`;
 }
 
-/** The distribution as bars: requests and connections counted by the servers, connections by the director. */
+/** The distribution as bars: requests as the servers count them, connections as the director does. */
 export function formatDistribution(result: LabResult): string {
   const most = Math.max(1, ...Object.values(result.perServer));
   const row = (name: string, counts: readonly (number | string)[], bar: string) =>
-    `  ${name.padEnd(21)}${counts.map((count) => String(count).padStart(10)).join('')}  ${bar}`.trimEnd();
-  const title = row('server', ['requests', 'accepted', 'in table'], '');
+    `  ${name.padEnd(21)}${counts.map((count) => String(count).padStart(13)).join('')}  ${bar}`.trimEnd();
+  const title = row('server', ['requests', 'connections'], '');
   const rows = Object.entries(result.perServer).map(([address, count]) => {
     const name = address === FALLBACK_ADDRESS ? `${address} (fallback)` : address;
-    const counts = [count, result.perServerConnections[address], result.perServerInTable[address] ?? '-'];
+    const counts = [count, result.perServerInTable[address] ?? '-'];
     return row(name, counts, '#'.repeat(Math.round((count / most) * BAR_CELLS)));
   });
   return [title, ...rows].join('\n');

@@ -7,7 +7,7 @@ import type { PowerStep, RunLabOptions } from './options.ts';
 import { namespaceName, planChecksums, planServerPower } from './plan.ts';
 import { drawTopology, formatPassing, type LabResult, type Progress } from './report.ts';
 import type { Lab } from './run.ts';
-import { askServers, countSoFar, type RunningServer, startServers } from './servers.ts';
+import { type RunningServer, servedInAll, servedSoFar, startServers } from './servers.ts';
 import { type LabHost, SERVER_ADDRESSES } from './topology.ts';
 import { runTraffic, type TrafficResult } from './traffic.ts';
 
@@ -64,8 +64,8 @@ export async function runScenario(context: ScenarioContext): Promise<ScenarioOut
     progress.step(`${packets} packets are in ${options.capture}${lost > 0 ? `; ${lost} were lost` : ''}`);
   }
 
-  const counted = await askServers(servers, signal);
-  const perServerInTable = await settledConnections(director, counted.connections, signal);
+  const perServer = await servedInAll(servers, signal);
+  const perServerInTable = await settledConnections(director, perServer, signal);
   const counters = await director.counters();
   const result: LabResult = {
     scenario: options.scenario,
@@ -75,8 +75,7 @@ export async function runScenario(context: ScenarioContext): Promise<ScenarioOut
     requests: traffic.requests,
     failed: traffic.failed,
     requestsPerSecond: traffic.requestsPerSecond,
-    perServer: counted.requests,
-    perServerConnections: counted.connections,
+    perServer,
     perServerInTable,
     reasonsDropped: Object.fromEntries(Object.entries(counters.drops).filter(([, count]) => count > 0)),
     wrongChecksums: lab.verifiesChecksums ? await countWrongChecksums(lab) : null,
@@ -92,13 +91,13 @@ async function sendRequests(context: ScenarioContext, director: Director, server
   progress.step(`client: ab -n ${options.requests} -c ${options.concurrency} ${url}`);
   const watch = setInterval(() => {
     for (const line of director.newLogLines()) progress.detail(line);
-    progress.passing(formatPassing(countSoFar(servers, 'requests'), options.requests));
+    progress.passing(formatPassing(servedSoFar(servers), options.requests));
   }, WATCH_INTERVAL_MS);
   const parts: TrafficResult[] = [];
   const send = async (requests: number) => {
     if (requests === 0) return;
     const onLoss = (lost: number, why: string) =>
-      progress.notice(`${lost} requests under way were lost (ab: ${shorten(why)}); sending the rest`);
+      progress.notice(`${lost} requests under way were lost; ab said: ${inShort(why)}`);
     const { concurrency } = options;
     parts.push(
       await runTraffic(lab, { url, requests, concurrency, expectLoss: options.steps.length > 0, signal, onLoss }),
@@ -114,6 +113,7 @@ async function sendRequests(context: ScenarioContext, director: Director, server
     await send(options.requests - sent);
   } finally {
     clearInterval(watch);
+    progress.clearPassing();
   }
   for (const line of director.newLogLines()) progress.detail(line);
   return sumUp(parts);
@@ -143,12 +143,12 @@ async function startCapture(lab: Lab, signal: AbortSignal): Promise<Capture> {
   return Capture.start(lab, signal);
 }
 
-/** Connections by server as the table counts them, once they have caught up with what the servers accepted. */
-async function settledConnections(director: Director, accepted: Readonly<Record<string, number>>, signal: AbortSignal) {
+/** Connections by server as the table counts them, once they have caught up with what the servers served. */
+async function settledConnections(director: Director, served: Readonly<Record<string, number>>, signal: AbortSignal) {
   let counted: Record<string, number> = {};
   const caughtUp = async () => {
     counted = parseTableConnections(await director.listing('--stats', '--exact'));
-    return Object.entries(counted).every(([address, count]) => count >= (accepted[address] ?? 0)) ? true : null;
+    return Object.entries(counted).every(([address, count]) => count >= (served[address] ?? 0)) ? true : null;
   };
   await waitFor(caughtUp, { timeoutMs: STATISTICS_TIMEOUT_MS, everyMs: 250, signal });
   return counted;
@@ -198,6 +198,7 @@ function indent(text: string): string {
     .join('\n');
 }
 
-function shorten(text: string): string {
-  return text.length > 40 ? `${text.slice(0, 37)}...` : text;
+/** `apr_socket_recv: Connection refused (111)` without the name of the call and the number. */
+function inShort(reason: string): string {
+  return reason.replace(/^apr_\w+(\(\))?: /, '').replace(/ \(\d+\)$/, '');
 }

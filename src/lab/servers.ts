@@ -55,18 +55,18 @@ function startServer(lab: Lab, host: LabHost, listenOn: string, failures: string
   return server;
 }
 
-/** What every server counted, by address, once all have answered a question asked now. */
-export async function askServers(servers: readonly RunningServer[], signal: AbortSignal) {
+/** Requests served, by server address, once every server has answered a question asked now. */
+export async function servedInAll(servers: readonly RunningServer[], signal: AbortSignal) {
   const before = servers.map((server) => server.report);
   for (const server of servers) server.ask();
   const all = () => (servers.every((server, index) => server.report !== before[index]) ? true : null);
   const answer = await waitFor(all, { timeoutMs: START_TIMEOUT_MS, everyMs: 5, signal });
   if (answer === null) throw new LabError('a web server of the lab no longer answers');
-  return { requests: countSoFar(servers, 'requests'), connections: countSoFar(servers, 'connections') };
+  return servedSoFar(servers);
 }
 
-/** The newest counts by server address, fallback last. */
-export function countSoFar(servers: readonly RunningServer[], what: 'requests' | 'connections') {
+/** Requests served so far, by server address, fallback last. */
+export function servedSoFar(servers: readonly RunningServer[]): Record<string, number> {
   const inOrder = [...servers].sort((a, b) => Number(a.name === 'fallback') - Number(b.name === 'fallback'));
-  return Object.fromEntries(inOrder.map((server) => [server.address, server.report?.[what] ?? 0]));
+  return Object.fromEntries(inOrder.map((server) => [server.address, server.report?.requests ?? 0]));
 }

@@ -10,8 +10,6 @@ import { parseArgs } from 'node:util';
 /** One line of the program's output. */
 export interface WebServerReport {
   readonly requests: number;
-  /** Accepted connections. A client may open one and close it without a request; ab does at its end. */
-  readonly connections: number;
   /** Requests by the client's address, as this server sees it. */
   readonly clients: Readonly<Record<string, number>>;
 }
@@ -30,7 +28,6 @@ function main(): void {
   const body = `Hello from ${name}`.padEnd(BODY_BYTES - 1, ' ').concat('\n');
   const clients: Record<string, number> = {};
   let requests = 0;
-  let connections = 0;
   let reported = -1;
 
   const server = createServer((request, response) => {
@@ -43,13 +40,10 @@ function main(): void {
     if (delayMs > 0) setTimeout(() => response.end(body), delayMs);
     else response.end(body);
   });
-  server.on('connection', () => {
-    connections += 1;
-  });
   const report = (always: boolean) => {
     if (requests === reported && !always) return;
     reported = requests;
-    process.stdout.write(`${JSON.stringify({ requests, connections, clients } satisfies WebServerReport)}\n`);
+    process.stdout.write(`${JSON.stringify({ requests, clients } satisfies WebServerReport)}\n`);
   };
   server.on('error', (error) => {
     process.stderr.write(`web server ${name}: ${error.message}\n`);

@@ -13,6 +13,10 @@ export const NEIGHBORS_MAX = 16_384;
 export const PARKED_FRAMES_PER_NEIGHBOR = 16;
 export const PARKED_FRAMES_MAX = 1_024;
 
+/** Frames the engine itself may say in one turn, and the longest of them. */
+export const OUTBOX_FRAMES = 512;
+export const OUTBOX_FRAME_BYTES = 9_280;
+
 /** Frames per turn. */
 export const BATCH_FRAMES = 64;
 /** Largest frame a back end hands over: a 64 KiB super-frame with its headers. */

@@ -13,6 +13,7 @@ import { FrameQueue } from './frame-queue.ts';
 import { type Link, type PacketIo, type PacketIoCounters, PacketIoError, type PacketIoKind } from './packet-io.ts';
 import { PcapSender } from './pcap-sender.ts';
 import { carriesTcp, ETHERNET_HEADER_BYTES, looksPartial, looksTruncated, payloadBytesMax } from './segment.ts';
+import { SegmentSizes } from './segment-sizes.ts';
 
 export const pcap: PacketIoKind = {
   name: 'pcap',
@@ -25,6 +26,8 @@ export const pcap: PacketIoKind = {
 export interface PcapOptions {
   /** `inject`: libpcap sends whole frames. `raw`: the kernel routes and sends IPv4 packets; low rates only. */
   readonly send?: 'inject' | 'raw';
+  /** Makes capture handles; those of the package `cap` unless something else is given. */
+  readonly createHandle?: () => CaptureHandle;
 }
 
 /** What libpcap captures at most of one frame, and room for it. */
@@ -58,6 +61,7 @@ export class Pcap implements PacketIo {
   readonly #captured = new Map<number, CapturedLink>();
   readonly #queue = new FrameQueue(QUEUE_FRAMES, QUEUE_BYTES);
   readonly #sender: PcapSender;
+  readonly #segmentSizes = new SegmentSizes();
   readonly #watch: NodeJS.Timeout;
   #onReadable: (() => void) | null = null;
   #delivering = false;
@@ -69,7 +73,7 @@ export class Pcap implements PacketIo {
   /** Throws a PacketIoError when a package is missing or this is not the main thread. */
   constructor(options: PcapOptions = {}) {
     try {
-      this.#createHandle = loadCapture();
+      this.#createHandle = options.createHandle ?? loadCapture();
       this.#sender = new PcapSender(this.counters, options.send === 'raw');
     } catch (cause) {
       if (!(cause instanceof NativeUnavailableError)) throw cause;
@@ -121,11 +125,21 @@ export class Pcap implements PacketIo {
       batch.egress[slot] = NO_LINK;
       batch.mark[slot] = 0;
       batch.flags[slot] = looksPartial(batch.bytes, start, start + length) ? FrameFlag.PARTIAL_CHECKSUM : 0;
-      batch.segmentBytes[slot] = segmentBytesOf(batch.bytes, start, start + length, captured.link.mtu);
+      batch.segmentBytes[slot] = this.#segmentBytesOf(batch.bytes, start, start + length, captured.link.mtu);
       batch.count++;
     }
     this.counters.received += batch.count;
     return batch.count;
+  }
+
+  /**
+   * Segment size of a super-frame: what its receiver announced, otherwise full segments of the link. UDP datagrams
+   * cannot be told apart: 0, and such a frame is not sent.
+   */
+  #segmentBytesOf(bytes: Uint8Array, start: number, end: number, mtu: number): number {
+    if (end - start <= ETHERNET_HEADER_BYTES + mtu || !carriesTcp(bytes, start, end)) return 0;
+    const fitting = payloadBytesMax(bytes, start, end, mtu);
+    return Math.min(fitting, this.#segmentSizes.find(bytes, start, end) || fitting);
   }
 
   transmit(batch: PacketBatch): number {
@@ -134,6 +148,7 @@ export class Pcap implements PacketIo {
       const egress = batch.egress[i] as number;
       if (egress < 0) continue;
       const to = this.#captured.get(egress);
+      this.#segmentSizes.learn(batch.bytes, batch.start[i] as number, batch.end[i] as number);
       if (this.#sender.send(batch, i, to?.link ?? null, to?.handle ?? null)) sent++;
     }
     this.counters.transmitted += sent;
@@ -253,13 +268,4 @@ export class Pcap implements PacketIo {
 function captureFilter(link: Link): string {
   const own = [...OWN_LOOPBACK_MAC].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
   return link.loopback ? `inbound and not ether src ${own} and not vlan` : 'inbound and not vlan';
-}
-
-/**
- * Segment size of a super-frame. libpcap does not tell it; for TCP full segments of the link are assumed, which
- * is what senders fill super-frames with. UDP datagrams cannot be told apart: 0, and such a frame is not sent.
- */
-function segmentBytesOf(bytes: Uint8Array, start: number, end: number, mtu: number): number {
-  if (end - start <= ETHERNET_HEADER_BYTES + mtu || !carriesTcp(bytes, start, end)) return 0;
-  return payloadBytesMax(bytes, start, end, mtu);
 }

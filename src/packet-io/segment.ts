@@ -62,7 +62,12 @@ export function looksTruncated(bytes: Uint8Array, start: number, end: number): b
 
 /** Whether the frame carries TCP: only TCP may be cut at any byte. */
 export function carriesTcp(bytes: Uint8Array, start: number, end: number): boolean {
-  return locate(bytes, start, end) && found.protocol === TCP;
+  return tcpHeaderAt(bytes, start, end) !== 0;
+}
+
+/** Where the TCP header of the frame begins, or 0 when it carries no whole TCP packet. */
+export function tcpHeaderAt(bytes: Uint8Array, start: number, end: number): number {
+  return locate(bytes, start, end) && found.protocol === TCP ? found.transportAt : 0;
 }
 
 /** Payload bytes that fit into one packet of `mtu` behind the headers of this frame, or 0. */

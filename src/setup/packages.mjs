@@ -37,7 +37,8 @@ export function packagesAreCurrent(root) {
 }
 
 /**
- * `npm ci`. Packages that are optional and cannot be built are left out by npm, which is no failure.
+ * `npm ci`, or `npm install` where that will not do. Packages that are optional and cannot be built are left out by
+ * npm, which is no failure.
  * @param {string} root
  */
 export async function installPackages(root) {
@@ -47,11 +48,16 @@ export async function installPackages(root) {
     );
   }
   say('installing npm packages (npm ci, about a minute) ...');
-  const words = ['ci', '--include=dev', '--include=optional', '--ignore-scripts=false', '--no-audit', '--no-fund'];
+  const words = ['--include=dev', '--include=optional', '--ignore-scripts=false', '--no-audit', '--no-fund'];
   // node-gyp would fetch Node's headers from the network; a Node that brought its own can do without.
   const prefix = dirname(dirname(process.execPath));
   const env = existsSync(join(prefix, 'include/node/node_version.h')) ? { npm_config_nodedir: prefix } : {};
-  const { code, output } = await run('npm', words, { cwd: root, env });
+  let { code, output } = await run('npm', ['ci', ...words], { cwd: root, env });
+  if (code !== 0 && output.includes('code EUSAGE')) {
+    // Registries that mirror only some platforms lack optional packages of the others, and `ci` takes that for a
+    // lock file out of date. `install` keeps to the versions of the lock file all the same.
+    ({ code, output } = await run('npm', ['install', '--no-save', ...words], { cwd: root, env }));
+  }
   if (code === 127) throw new SetUpError('npm was not found; it comes with Node (on Debian and Ubuntu: package npm).');
   if (code !== 0) {
     const offline = /ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNREFUSED|ENETUNREACH/.test(output);

@@ -7,6 +7,7 @@
  * whatever the bytes are; what is cut off shows as `[|tcp]`.
  */
 
+import { formatMac } from './address.ts';
 import { ARP_REPLY, ARP_REQUEST, arpOperation, isArp } from './arp.ts';
 import { readUint8, readUint16 } from './bytes.ts';
 import { ETHERNET_HEADER_BYTES, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, etherType } from './ethernet.ts';
@@ -21,7 +22,7 @@ import {
   PROTOCOL_TCP,
   PROTOCOL_UDP,
 } from './ipv4.ts';
-import { formatIpv4At, formatIpv6At, formatMacAt } from './print-address.ts';
+import { formatIpv4At, formatIpv6At } from './print-address.ts';
 import { formatIcmp, formatIcmpv6 } from './print-icmp.ts';
 import { formatTcp, formatUdp, type Heading } from './print-transport.ts';
 
@@ -76,7 +77,7 @@ function formatArp(bytes: Uint8Array, at: number, end: number): string {
   const operation = arpOperation(bytes, at);
   const length = `length ${end - at}`;
   if (operation === ARP_REQUEST) return `Request who-has ${formatIpv4At(bytes, at + 24)} tell ${sender}, ${length}`;
-  if (operation === ARP_REPLY) return `Reply ${sender} is-at ${formatMacAt(bytes, at + 8)}, ${length}`;
+  if (operation === ARP_REPLY) return `Reply ${sender} is-at ${formatMac(bytes, at + 8)}, ${length}`;
   return `operation ${operation}, ${length}`;
 }
 

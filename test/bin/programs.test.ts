@@ -137,6 +137,20 @@ describe('uipvs', () => {
   });
 });
 
+test('a client program does not load the HTTP of Node', async () => {
+  const probe = join(built, 'src/bin/probe.js');
+  writeFileSync(
+    probe,
+    `import { connectDataPlane } from '../control/client.js';
+     const dataPlane = await connectDataPlane();
+     await dataPlane.execute({ name: 'info' });
+     await dataPlane.close();
+     const heavy = /^NativeModule (_http_\\w+|https?|http2|crypto|tls|worker_threads)$/;
+     console.log(JSON.stringify(process.moduleLoadList.filter((name) => heavy.test(name))));`,
+  );
+  expect(await startProcess(probe, [], environment).finished).toMatchObject({ code: 0, stdout: '[]\n', stderr: '' });
+});
+
 describe('uipvsd', () => {
   test('explains itself', async () => {
     const { code, stdout } = await run('uipvsd', '--help');

@@ -19,7 +19,7 @@ async function read(...words: string[]) {
 describe('the options of uipvsd', () => {
   test('without words everything has its preset', async () => {
     expect((await read()).options).toEqual({
-      io: 'packet-mmsg',
+      io: null,
       sourceNat: 'none',
       connectionsMax: 1_048_576,
       links: null,

@@ -112,6 +112,7 @@ afterAll(() => {
 describe('ping', () => {
   const bySocket = CHECKERS.ping;
   const byProgram = pingKind({
+    libcProblem: async () => 'not here',
     openRaw: () => {
       throw new Error('Operation not permitted');
     },
@@ -162,6 +163,7 @@ describe('ping', () => {
 
   test('when neither way works a sentence says what is missing', async () => {
     const neither = pingKind({
+      libcProblem: async () => 'not here',
       openRaw: () => {
         throw new Error('Operation not permitted');
       },

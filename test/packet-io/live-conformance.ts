@@ -68,6 +68,16 @@ export function liveConformance(live: LiveSubject): void {
       await rig.agent.order('detach', { index: lo.index });
     });
 
+    test('what the host itself sends over a link is not received', async () => {
+      rig.spaces.exec(rig.director, 'ip', 'address', 'add', '10.118.0.1/24', 'dev', 'd0');
+      rig.spaces.exec(rig.director, 'ip', 'neigh', 'add', '10.118.0.2', 'lladdr', '02:00:00:00:00:02', 'dev', 'd0');
+      await rig.agent.order('collectIpv4', { on: true });
+      await rig.far.order('collectIpv4', { on: true });
+      await rig.agent.order('udpSend', { address: '10.118.0.2', port: 9, text: 'outward' });
+      expect(await collect(rig.outside, 1)).toHaveLength(1);
+      await collect(rig.subject, 0);
+    });
+
     test('frames of a VLAN are not taken for frames without one', async () => {
       const tagged = Buffer.from(frameOn(0, 'tagged').frame, 'hex');
       const frame = Buffer.concat([tagged.subarray(0, 12), Buffer.from('81000005', 'hex'), tagged.subarray(12)]);

@@ -1,14 +1,14 @@
 /** The sources as plain JavaScript in a directory of their own, for tests that start real processes. */
 import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
-import { copyFileSync, mkdtempSync, symlinkSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync, symlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { temporaryDirectory } from './served.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 
 /** Compiles `src/` and `test/support/`; returns the directory, which holds them under the same names. */
 export function buildForProcesses(): string {
-  const directory = mkdtempSync(join(tmpdir(), 'uipvs-built-'));
+  const directory = temporaryDirectory();
   const compiler = join(ROOT, 'node_modules/typescript/bin/tsc');
   const words = ['-p', 'tsconfig.check.json', '--noEmit', 'false', '--noCheck', '--outDir', directory];
   execFileSync(process.execPath, [compiler, ...words], { cwd: ROOT, stdio: ['ignore', 'inherit', 'inherit'] });

@@ -4,6 +4,7 @@ import { type IncomingHttpHeaders, request } from 'node:http';
 import { createConnection, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { afterAll } from 'vitest';
 import { type Daemon, type DaemonOptions, startDaemon } from '../../src/control/daemon.ts';
 import type { Logger } from '../../src/control/logger.ts';
 import { FakeDataPlane } from './fake-data-plane.ts';
@@ -39,8 +40,17 @@ export function uniqueLockName(): string {
   return `uipvs-test-${process.pid}-${++count}`;
 }
 
+const directories: string[] = [];
+// Registered first, so it runs after the clean-up of the tests themselves.
+afterAll(() => {
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true });
+});
+
+/** Gone when the tests of this file are through. */
 export function temporaryDirectory(): string {
-  return mkdtempSync(join(tmpdir(), 'uipvs-test-'));
+  const directory = mkdtempSync(join(tmpdir(), 'uipvs-test-'));
+  directories.push(directory);
+  return directory;
 }
 
 export async function serve(options: Partial<DaemonOptions> = {}): Promise<Served> {

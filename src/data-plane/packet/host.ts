@@ -44,6 +44,7 @@ export async function startPacketDataPlane(options: PacketDataPlaneOptions): Pro
   const spawn = kind.thread === 'main' ? spawnProcess : spawnThread;
   return PacketDataPlane.start({
     capabilities: PACKET_ENGINE_CAPABILITIES,
+    io: kind.name,
     startWorker: () => new WorkerSession((begin, listeners) => spawn(workerEntry(), begin, listeners), start),
     links: options.links ?? null,
     guard: options.guard ?? 'on',

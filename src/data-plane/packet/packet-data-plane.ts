@@ -27,6 +27,8 @@ export interface Log {
 
 export interface PacketDataPlaneParts {
   readonly capabilities: Capabilities;
+  /** Name of the I/O back end. */
+  readonly io: string;
   /** Starts one worker; called again for each replacement. */
   readonly startWorker: () => WorkerSession;
   /** Names of the links to serve, `null` for all. */
@@ -40,6 +42,8 @@ const HOST_LINK_MTU_MIN = 1_500;
 
 export class PacketDataPlane implements DataPlane {
   readonly capabilities: Capabilities;
+  /** Name of the I/O back end that carries the frames. */
+  readonly io: string;
   readonly #parts: PacketDataPlaneParts;
   readonly #watchers = new Watchers();
   readonly #accepted = new AcceptedSpecs();
@@ -56,6 +60,7 @@ export class PacketDataPlane implements DataPlane {
 
   private constructor(parts: PacketDataPlaneParts, network: NetworkSnapshot) {
     this.capabilities = parts.capabilities;
+    this.io = parts.io;
     this.#parts = parts;
     this.#network = network;
   }

@@ -1,7 +1,7 @@
 /** The host's side of one worker: a thread of this process, or a process of its own. */
 import { type ChildProcess, fork } from 'node:child_process';
-import { writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
+import { wakeEventFd } from '../../native/wake.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './messages.ts';
 import { createScoreboard, type Gauges, readScoreboard } from './scoreboard.ts';
 
@@ -54,15 +54,12 @@ export function spawnThread(entry: URL, start: WorkerStart, listeners: WorkerLis
   };
 }
 
-const ONE = new BigUint64Array([1n]);
-
-/** Adds one to the eventfd the worker sleeps on. */
+/** A closed descriptor means that the worker is ending, and its end is reported apart. */
 function wake(fd: number): void {
   try {
-    writeSync(fd, ONE);
+    wakeEventFd(fd);
   } catch (error) {
-    // Full to the brim: it was woken long ago. Closed: the worker is ending, and its end is reported apart.
-    if (!['EAGAIN', 'EBADF'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    if ((error as NodeJS.ErrnoException).code !== 'EBADF') throw error;
   }
 }
 

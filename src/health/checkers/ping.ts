@@ -1,5 +1,9 @@
-/** ICMP echo: by a raw socket of our own where that is possible, else by the program `ping` of iputils. */
+/**
+ * ICMP echo: by a raw socket of our own where that is possible (package `raw-socket`, or libc), else by the
+ * program `ping` of iputils.
+ */
 import { spawn } from 'node:child_process';
+import { pingOnce, pingUnavailable } from '../../native/icmp-socket.ts';
 import { type Checker, type CheckerKind, type CheckResult, healthy, unhealthy } from '../checker.ts';
 import { RawIcmp } from '../raw-icmp.ts';
 
@@ -11,11 +15,13 @@ export interface Pinger {
 
 export interface PingMeans {
   openRaw(): RawIcmp;
+  /** `null` when echoes through libc work here, else why not. */
+  libcProblem(): Promise<string | null>;
   /** Name or path of the program. */
   readonly program: string;
 }
 
-const MEANS: PingMeans = { openRaw: () => RawIcmp.open(), program: 'ping' };
+const MEANS: PingMeans = { openRaw: () => RawIcmp.open(), libcProblem: async () => pingUnavailable(), program: 'ping' };
 
 export const ping: CheckerKind = pingKind(MEANS);
 
@@ -89,6 +95,8 @@ export async function openPinger(means: PingMeans): Promise<Pinger> {
   } catch (error) {
     rawProblem = (error as Error).message.split('\n')[0];
   }
+  const libcProblem = await means.libcProblem();
+  if (libcProblem === null) return { echo: echoByLibc, close() {} };
   const programProblem = await runPing(means.program, ['-V'], new AbortController().signal);
   if (programProblem === null) {
     return {
@@ -97,9 +105,14 @@ export async function openPinger(means: PingMeans): Promise<Pinger> {
     };
   }
   throw new Error(
-    `ping checks need the package raw-socket and CAP_NET_RAW (${rawProblem}), or the program ping of iputils ` +
-      `(${programProblem}); neither works here`,
+    `ping checks need the package raw-socket or koffi with CAP_NET_RAW (${rawProblem}; ${libcProblem}), or the program ` +
+      `ping of iputils (${programProblem}); none of them works here`,
   );
+}
+
+async function echoByLibc(address: string, timeoutMs: number, signal: AbortSignal): Promise<string | null> {
+  const { ok, reason } = await pingOnce({ address, timeoutMs, signal });
+  return ok ? null : (reason ?? 'no echo reply');
 }
 
 async function echoByProgram(

@@ -19,6 +19,7 @@ const orders = {
     const start = { io: 'fake', seed: 1, connectionsMax: 1, sourceNat: 'none' };
     plane = await PacketDataPlane.start({
       capabilities: PACKET_ENGINE_CAPABILITIES,
+      io: 'fake',
       startWorker: () => new WorkerSession((begin, listeners) => spawnThread(fakeWorker, begin, listeners), start),
       links: null,
       guard: 'on',

@@ -9,13 +9,13 @@ const PROJECT = fileURLToPath(new URL('../../..', import.meta.url));
 /** The agent as JavaScript, in a folder below the project so that packages are found. */
 export class AgentProgram {
   readonly path: string;
-  readonly #folder: string;
+  readonly folder: string;
 
   constructor() {
     mkdirSync(join(PROJECT, 'dist'), { recursive: true });
-    this.#folder = mkdtempSync(join(PROJECT, 'dist', 'agent-'));
-    const config = join(this.#folder, 'tsconfig.json');
-    const options = { rootDir: PROJECT, outDir: this.#folder, noCheck: true, declaration: false, noEmitOnError: false };
+    this.folder = mkdtempSync(join(PROJECT, 'dist', 'agent-'));
+    const config = join(this.folder, 'tsconfig.json');
+    const options = { rootDir: PROJECT, outDir: this.folder, noCheck: true, declaration: false, noEmitOnError: false };
     // The agent loads wake.ts by its path, in another thread.
     const files = ['test/packet-io/support/agent.ts', 'src/native/wake.ts'].map((file) => join(PROJECT, file));
     const extended = { extends: join(PROJECT, 'tsconfig.json'), compilerOptions: options, files, include: [] };
@@ -23,11 +23,11 @@ export class AgentProgram {
     execFileSync(process.execPath, [join(PROJECT, 'node_modules/typescript/bin/tsc'), '-p', config], {
       stdio: ['ignore', 'inherit', 'inherit'],
     });
-    this.path = join(this.#folder, 'test/packet-io/support/agent.js');
+    this.path = join(this.folder, 'test/packet-io/support/agent.js');
   }
 
   remove(): void {
-    rmSync(this.#folder, { recursive: true, force: true });
+    rmSync(this.folder, { recursive: true, force: true });
   }
 }
 

@@ -27,6 +27,8 @@ const TURNS_MS = 20;
 let io: PacketIo;
 let batch: PacketBatch;
 let bridge: readonly [number, number] | null = null;
+/** Time that each frame costs, so that frames come faster than they are worked off. */
+let costUs = 0;
 let collectIpv4 = false;
 let paused = false;
 let closed = false;
@@ -37,6 +39,7 @@ function turn(): number {
   const count = io.receive(batch);
   for (let i = 0; i < count; i++) {
     const ingress = batch.ingress[i] as number;
+    if (costUs > 0) work(costUs);
     if (bridge !== null) {
       batch.egress[i] = ingress === bridge[0] ? bridge[1] : bridge[0];
       continue;
@@ -53,6 +56,11 @@ function turn(): number {
   }
   if (bridge !== null) io.transmit(batch);
   return count;
+}
+
+function work(us: number): void {
+  const doneMs = performance.now() + us / 1000;
+  while (performance.now() < doneMs);
 }
 
 function loop(): void {
@@ -138,7 +146,10 @@ const orders: Record<string, (order: any) => unknown> = {
     return result;
   },
   collectIpv4: ({ on }: { on: boolean }) => void (collectIpv4 = on),
-  bridge: ({ links }: { links: [number, number] | null }) => void (bridge = links),
+  bridge(order: { links: [number, number] | null; costUs?: number }) {
+    bridge = order.links;
+    costUs = order.costUs ?? 0;
+  },
   pause: ({ on }: { on: boolean }) => void (paused = on),
   once() {
     const count = io.receive(batch);
