@@ -31,7 +31,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   lab: { floor: 6, imports: ['model'] },
   doctor: { floor: 6, imports: ['model'] },
   // Plays recordings in virtual time, frame by frame: that is the engine's own door, below that of a data plane.
-  conform: { floor: 7, imports: ['data-plane', 'engine', 'ipvsadm', 'model', 'wire'] },
+  conform: { floor: 7, imports: ['data-plane', 'engine', 'balance', 'ipvsadm', 'model', 'wire'] },
   web: { floor: 7, imports: ['control', 'ipvsadm', 'ldirectord', 'config', 'lab', 'doctor', 'model', 'wire/print'] },
   cli: {
     floor: 8,
@@ -52,8 +52,6 @@ const ENTRIES = ['src/index.ts', 'src/data-plane/packet/worker.ts'];
 const ENTRY_PATTERN = /^src\/lab\/[^/]+-(?:server|client)\.ts$/;
 /** What no program of ours needs, or none yet, and why it is there. */
 const WITHOUT_A_PROGRAM: Readonly<Record<string, string>> = {
-  'src/conform/play.ts': 'plays recordings of a real kernel, for tests and later for a word of `uipvs`',
-  'src/conform/tolerances.ts': 'where a recording may differ and why, for whoever plays all of them',
   'src/data-plane/in-process.ts': 'an engine in this thread, for tests of what stands on a data plane',
   'src/packet-io/memory.ts': 'the cable of tests',
   'src/packet-io/replay.ts': 'capture files in and out, for tests and later for a word of `uipvs`',

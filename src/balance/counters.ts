@@ -62,6 +62,18 @@ export class Counters {
     }
   }
 
+  /** As of now, since the beginning. */
+  counted(): Statistics {
+    const values = this.#values;
+    return {
+      connections: values[CONNECTIONS] as number,
+      inPackets: values[IN_PACKETS] as number,
+      outPackets: values[OUT_PACKETS] as number,
+      inBytes: values[IN_BYTES] as number,
+      outBytes: values[OUT_BYTES] as number,
+    };
+  }
+
   /** As of the last tick, since the last zeroing. */
   statistics(): Statistics {
     return {

@@ -49,6 +49,8 @@ export function executeTableCommand(
       return null;
     case 'getTotals':
       return { statistics: table.totals.statistics(), rates: table.totals.rates() };
+    case 'getPerCpu':
+      return { processors: [{ processor: 0, counted: table.totals.counted() }] };
     default:
       return undefined;
   }

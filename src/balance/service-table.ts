@@ -59,6 +59,8 @@ export class ServiceTable {
   readonly #freeIndexes: number[] = [];
   #serials = 0;
   #version = 0;
+  #enginesVersion = -1;
+  #usesEngines = false;
 
   constructor(options: ServiceTableOptions) {
     this.environment = new TableEnvironment(options.random, options.nowTicks);
@@ -230,6 +232,16 @@ export class ServiceTable {
   /** The destination with this index, deleted ones included while they have connections. */
   destinationAt(index: number): Destination {
     return this.#destinations[index] as Destination;
+  }
+
+  /** Some service has a persistence engine. */
+  get usesPersistenceEngines(): boolean {
+    if (this.#enginesVersion !== this.#version) {
+      this.#enginesVersion = this.#version;
+      this.#usesEngines = false;
+      for (const service of this.#services) if (service.persistenceEngine !== null) this.#usesEngines = true;
+    }
+    return this.#usesEngines;
   }
 
   /** Some destination is of another family than its service; a synchronisation daemon could not tell of it. */

@@ -10,6 +10,15 @@ const DELEGATED: readonly DelegatedWord[] = [
     run: async (words) => (await import('../lab/program.ts')).runLab(words, process),
   },
   {
+    name: 'conform',
+    summary: 'play recordings of a real kernel and compare what the engine does',
+    run: async (words) =>
+      (await import('../cli/conform.ts')).runConform(words, {
+        ...processOutput,
+        isTty: process.stderr.isTTY === true,
+      }),
+  },
+  {
     name: 'ipvsadm',
     summary: 'the ipvsadm command (the same as uipvsadm)',
     run: async (words) => (await import('./uipvsadm-main.ts')).main(words),

@@ -29,6 +29,8 @@ export interface CommandDescription {
   readonly name: string;
   readonly summary: string;
   readonly options: readonly OptionDescription[];
+  /** What may stand behind the options, as the help text shows it: `[PATH...]`. `readOptions` gives them as `operands`. */
+  readonly operands?: string;
   /** Below the options in the help text. */
   readonly notes: string;
 }
@@ -68,7 +70,7 @@ export async function readOptions(
   addVersion(program);
   program.action(() => {});
   const exitCode = await parse(program, words);
-  return exitCode === null ? program.opts() : { exitCode };
+  return exitCode === null ? { ...program.opts(), operands: program.args } : { exitCode };
 }
 
 /** A whole number of at least `min`, for `OptionDescription.parse`. */
@@ -94,6 +96,7 @@ function createCommand(command: Command, description: CommandDescription, output
       outputError: (text, write) => write(oneSentence(fullName(command), text)),
     });
   for (const option of description.options) command.addOption(createOption(option));
+  if (description.operands !== undefined) command.argument(description.operands);
   if (description.notes !== '') command.addHelpText('after', `\n${description.notes}`);
   return command;
 }

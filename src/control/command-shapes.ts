@@ -5,7 +5,7 @@ import { IpvsError } from '../model/errors.ts';
 import type { TunnelSpec } from '../model/forwarding.ts';
 import { WEIGHT_MAX } from '../model/limits.ts';
 import type { AddressServiceKey, MarkServiceKey, ServiceSpec } from '../model/service.ts';
-import type { Timeouts } from '../model/settings.ts';
+import { SETTING_NAMES, type Timeouts } from '../model/settings.ts';
 import { suggestion } from './nearest.ts';
 import {
   boolean,
@@ -73,6 +73,7 @@ const timeouts = object<Timeouts>(
   { tcpSeconds: integer(0, INT32_MAX), tcpFinSeconds: integer(0, INT32_MAX), udpSeconds: integer(0, INT32_MAX) },
   {},
 );
+const settingName = word(...SETTING_NAMES);
 const role = word('master', 'backup');
 const syncDaemon = object<SyncDaemonSpec>(
   {
@@ -116,6 +117,11 @@ export const COMMAND_SHAPES: Readonly<Record<CommandName, Shape>> = {
   getTotals: nothing,
   getTimeouts: nothing,
   setTimeouts: object<Commands['setTimeouts']['input']>({ timeouts }, {}),
+  getSetting: object<Commands['getSetting']['input']>({ setting: settingName }, {}),
+  setSetting: object<Commands['setSetting']['input']>({ setting: settingName, value: text(64) }, {}),
+  listSettings: nothing,
+  getPerCpu: nothing,
+  listHelpers: nothing,
   listSyncDaemons: nothing,
   startSyncDaemon: object<Commands['startSyncDaemon']['input']>({ daemon: syncDaemon }, {}),
   stopSyncDaemon: object<Commands['stopSyncDaemon']['input']>({ role }, {}),

@@ -5,7 +5,7 @@
 import type { Command } from '../model/commands.ts';
 import type { DestinationKey, DestinationSpec } from '../model/destination.ts';
 import { formatEndpoint, formatServiceKey, type ServiceSpec } from '../model/service.ts';
-import type { Timeouts } from '../model/settings.ts';
+import type { SettingName, Timeouts } from '../model/settings.ts';
 import { destinationEntries, type GuardEntry, serviceEntries } from './guard-entries.ts';
 
 interface AcceptedService {
@@ -24,6 +24,7 @@ export function entriesNeededBy(command: Command): readonly GuardEntry[] {
 
 export class AcceptedSpecs {
   readonly #services = new Map<string, AcceptedService>();
+  readonly #settings = new Map<SettingName, string>();
   #timeouts: Timeouts = { tcpSeconds: 0, tcpFinSeconds: 0, udpSeconds: 0 };
 
   /** Takes note of a command that was carried out. Returns the guard entries it no longer needs. */
@@ -57,6 +58,9 @@ export class AcceptedSpecs {
       case 'setTimeouts':
         this.#timeouts = merge(this.#timeouts, command.timeouts);
         return [];
+      case 'setSetting':
+        this.#settings.set(command.setting, command.value);
+        return [];
       default:
         return [];
     }
@@ -65,6 +69,7 @@ export class AcceptedSpecs {
   /** The commands that bring an empty data plane to this state, in the order things were added. */
   commands(): Command[] {
     const commands: Command[] = [];
+    for (const [setting, value] of this.#settings) commands.push({ name: 'setSetting', setting, value });
     for (const { spec, destinations } of this.#services.values()) {
       commands.push({ name: 'addService', service: spec });
       for (const destination of destinations.values()) {

@@ -57,12 +57,19 @@ export class ConnectionTable {
   readonly #buckets: Int32Array;
   readonly #localBuckets: Int32Array;
   readonly #mask: number;
-  readonly #seed: number;
+  /** Secret of the hash, from the engine's seed. */
+  readonly seed: number;
   /** Rows below this were used at least once. */
   #highWater = 0;
   #free = NO_ROW;
   #localCount = 0;
   count = 0;
+  /** Connections whose client port is not known yet. */
+  withoutClientPort = 0;
+  /** First three words of the local address of full-NAT connections over IPv6, by row; made when the first comes. */
+  localPrefixes: Int32Array = new Int32Array(0);
+  /** What a persistence engine found, of the templates that go by it. */
+  readonly templateData = new Map<number, { readonly name: string; readonly bytes: Uint8Array }>();
 
   constructor(capacity: number, seed: number) {
     this.capacity = capacity;
@@ -74,7 +81,7 @@ export class ConnectionTable {
     this.#buckets = new Int32Array(buckets);
     this.#localBuckets = new Int32Array(buckets);
     this.#mask = buckets - 1;
-    this.#seed = seed | 0;
+    this.seed = seed | 0;
   }
 
   /** One past the highest row ever used: the bound for walks over all rows. */
@@ -108,6 +115,8 @@ export class ConnectionTable {
   /** Gives a row back; it must be in no bucket and have no timer. */
   release(row: number): void {
     const base = row << ROW_SHIFT;
+    if (this.templateData.size !== 0) this.templateData.delete(row);
+    if (this.syncStates.length !== 0) this.syncStates[row] = 0;
     this.rows[base + KIND] = -1;
     this.rows[base + NEXT] = this.#free;
     this.#free = row;
@@ -121,6 +130,7 @@ export class ConnectionTable {
     rows[base + NEXT] = (this.#buckets[bucket] as number) - 1;
     this.#buckets[bucket] = row + 1;
     rows[base + FLAGS] = (rows[base + FLAGS] as number) | ConnectionFlag.HASHED;
+    if (((rows[base + FLAGS] as number) & ConnectionFlag.NO_CLIENT_PORT) !== 0) this.withoutClientPort++;
     if (((rows[base + FLAGS] as number) & ConnectionFlag.FULL_NAT) !== 0) {
       const local = this.#localBucket(base);
       rows[base + LOCAL_NEXT] = (this.#localBuckets[local] as number) - 1;
@@ -135,6 +145,7 @@ export class ConnectionTable {
     const flags = rows[base + FLAGS] as number;
     if ((flags & ConnectionFlag.HASHED) === 0) return;
     rows[base + FLAGS] = flags & ~ConnectionFlag.HASHED;
+    if ((flags & ConnectionFlag.NO_CLIENT_PORT) !== 0) this.withoutClientPort--;
     this.#unlink(this.#buckets, this.#clientBucket(base), NEXT, row);
     if ((flags & ConnectionFlag.FULL_NAT) !== 0) {
       this.#unlink(this.#localBuckets, this.#localBucket(base), LOCAL_NEXT, row);
@@ -154,8 +165,15 @@ export class ConnectionTable {
 
   /** The connection this packet belongs to when it comes from the client. */
   findInbound(packet: Endpoints): number {
+    const row = this.#findRequest(packet, packet.sourcePort, 0);
+    if (row !== NO_ROW || this.withoutClientPort === 0) return row;
+    return this.#findRequest(packet, 0, ConnectionFlag.NO_CLIENT_PORT);
+  }
+
+  /** `kindFlag`: what the flags must say about the client's port. */
+  #findRequest(packet: Endpoints, clientPort: number, kindFlag: number): number {
     const rows = this.rows;
-    const ports = (packet.sourcePort << 16) | packet.destinationPort;
+    const ports = (clientPort << 16) | packet.destinationPort;
     const kind = packet.protocol | (packet.ipv6 ? KIND_IPV6 : 0);
     const bucket = this.#hash(
       packet.protocol,
@@ -163,7 +181,7 @@ export class ConnectionTable {
       packet.source1,
       packet.source2,
       packet.source3,
-      packet.sourcePort,
+      clientPort,
     );
     for (
       let row = (this.#buckets[bucket] as number) - 1;
@@ -176,8 +194,37 @@ export class ConnectionTable {
         rows[base + CLIENT_AND_VIRTUAL_PORT] === ports &&
         rows[base + VIRTUAL3] === packet.destination3 &&
         rows[base + KIND] === kind &&
-        ((rows[base + FLAGS] as number) & ConnectionFlag.TEMPLATE) === 0 &&
+        ((rows[base + FLAGS] as number) & (ConnectionFlag.TEMPLATE | ConnectionFlag.NO_CLIENT_PORT)) === kindFlag &&
         (!packet.ipv6 || (this.#sameSource(base + CLIENT0, packet) && this.#sameDestination(base + VIRTUAL0, packet)))
+      ) {
+        return row;
+      }
+    }
+    return NO_ROW;
+  }
+
+  /**
+   * The template of a client network: `key.source` is the network, `key.destination` the virtual endpoint or mark,
+   * `tag` stands for what a persistence engine found (LOCAL3 of the row), 0 for none.
+   */
+  findTemplate(key: Endpoints, tag: number): number {
+    const rows = this.rows;
+    const kind = key.protocol | (key.ipv6 ? KIND_IPV6 : 0);
+    const bucket = this.#hash(key.protocol, key.source0, key.source1, key.source2, key.source3, tag);
+    for (
+      let row = (this.#buckets[bucket] as number) - 1;
+      row !== NO_ROW;
+      row = rows[(row << ROW_SHIFT) + NEXT] as number
+    ) {
+      const base = row << ROW_SHIFT;
+      if (
+        rows[base + CLIENT3] === key.source3 &&
+        rows[base + CLIENT_AND_VIRTUAL_PORT] === key.destinationPort &&
+        rows[base + LOCAL3] === tag &&
+        rows[base + VIRTUAL3] === key.destination3 &&
+        rows[base + KIND] === kind &&
+        ((rows[base + FLAGS] as number) & ConnectionFlag.TEMPLATE) !== 0 &&
+        (!key.ipv6 || (this.#sameSource(base + CLIENT0, key) && this.#sameDestination(base + VIRTUAL0, key)))
       ) {
         return row;
       }
@@ -224,23 +271,20 @@ export class ConnectionTable {
     return NO_ROW;
   }
 
-  /** Full NAT: the connection whose server sends this packet to the director's own endpoint. IPv4. */
+  /** Full NAT: the connection whose server sends this packet to the director's own endpoint. */
   findLocal(packet: Endpoints): number {
     if (this.#localCount === 0) return NO_ROW;
-    return this.findLocalEndpoint(
+    const rows = this.rows;
+    const kind = packet.protocol | (packet.ipv6 ? KIND_IPV6 : 0);
+    const ports = (packet.sourcePort << 16) | packet.destinationPort;
+    const bucket = this.#hash(
       packet.protocol,
+      packet.destination0,
+      packet.destination1,
+      packet.destination2,
       packet.destination3,
       packet.destinationPort,
-      packet.source3,
-      packet.sourcePort,
     );
-  }
-
-  /** The full-NAT connection between our `local:localPort` and the server `address:port`. */
-  findLocalEndpoint(protocol: number, local: number, localPort: number, address: number, port: number): number {
-    const rows = this.rows;
-    const ports = (port << 16) | localPort;
-    const bucket = this.#hash(protocol, 0, 0, 0, local, localPort);
     for (
       let row = (this.#localBuckets[bucket] as number) - 1;
       row !== NO_ROW;
@@ -248,15 +292,50 @@ export class ConnectionTable {
     ) {
       const base = row << ROW_SHIFT;
       if (
-        rows[base + LOCAL3] === local &&
+        rows[base + LOCAL3] === packet.destination3 &&
         rows[base + DESTINATION_AND_LOCAL_PORT] === ports &&
-        rows[base + SERVER3] === address &&
-        rows[base + KIND] === protocol
+        rows[base + SERVER3] === packet.source3 &&
+        rows[base + KIND] === kind &&
+        (!packet.ipv6 || (this.#sameSource(base + SERVER0, packet) && this.#sameLocal(row, packet)))
       ) {
         return row;
       }
     }
     return NO_ROW;
+  }
+
+  /** Remembers the first three words of a local IPv6 address; before `insert`. */
+  setLocalPrefix(row: number, w0: number, w1: number, w2: number): void {
+    if (this.localPrefixes.length === 0) this.localPrefixes = new Int32Array(3 * this.capacity);
+    this.localPrefixes[3 * row] = w0;
+    this.localPrefixes[3 * row + 1] = w1;
+    this.localPrefixes[3 * row + 2] = w2;
+  }
+
+  /** The state that was told to a backup last, by row; made when the first is told. */
+  syncStates: Uint8Array = new Uint8Array(0);
+
+  rememberSyncState(row: number, state: number): void {
+    if (this.syncStates.length === 0) this.syncStates = new Uint8Array(this.capacity);
+    this.syncStates[row] = state;
+  }
+
+  /** How many buckets there are, and the rows in one of them, for whoever samples the table. */
+  get bucketCount(): number {
+    return this.#mask + 1;
+  }
+
+  firstInBucket(bucket: number): number {
+    return (this.#buckets[bucket] as number) - 1;
+  }
+
+  #sameLocal(row: number, packet: Endpoints): boolean {
+    const prefixes = this.localPrefixes;
+    return (
+      prefixes[3 * row] === packet.destination0 &&
+      prefixes[3 * row + 1] === packet.destination1 &&
+      prefixes[3 * row + 2] === packet.destination2
+    );
   }
 
   #sameSource(at: number, packet: Endpoints): boolean {
@@ -283,17 +362,21 @@ export class ConnectionTable {
       rows[base + CLIENT0 + 1] as number,
       rows[base + CLIENT0 + 2] as number,
       rows[base + CLIENT3] as number,
-      (rows[base + CLIENT_AND_VIRTUAL_PORT] as number) >>> 16,
+      ((rows[base + FLAGS] as number) & ConnectionFlag.TEMPLATE) !== 0
+        ? (rows[base + LOCAL3] as number)
+        : (rows[base + CLIENT_AND_VIRTUAL_PORT] as number) >>> 16,
     );
   }
 
   #localBucket(base: number): number {
     const rows = this.rows;
+    const row = base >> ROW_SHIFT;
+    const ipv6 = ((rows[base + KIND] as number) & KIND_IPV6) !== 0;
     return this.#hash(
       (rows[base + KIND] as number) & 0xff,
-      0,
-      0,
-      0,
+      ipv6 ? (this.localPrefixes[3 * row] as number) : 0,
+      ipv6 ? (this.localPrefixes[3 * row + 1] as number) : 0,
+      ipv6 ? (this.localPrefixes[3 * row + 2] as number) : 0,
       rows[base + LOCAL3] as number,
       (rows[base + DESTINATION_AND_LOCAL_PORT] as number) & 0xffff,
     );
@@ -301,7 +384,7 @@ export class ConnectionTable {
 
   /** Mixes the endpoint with a secret seed, so that nobody outside can aim for one bucket. */
   #hash(protocol: number, w0: number, w1: number, w2: number, w3: number, port: number): number {
-    let h = Math.imul(w3 ^ this.#seed, 0x9e3779b1);
+    let h = Math.imul(w3 ^ this.seed, 0x9e3779b1);
     h = Math.imul(h ^ (h >>> 15) ^ ((port << 8) | protocol), 0x85ebca6b);
     if ((w0 | w1 | w2) !== 0) {
       h = Math.imul(h ^ (h >>> 13) ^ w2, 0xc2b2ae35);

@@ -21,7 +21,7 @@ export const DESTINATION_AND_LOCAL_PORT = 3;
 export const CLIENT3 = 4;
 export const VIRTUAL3 = 5;
 export const SERVER3 = 6;
-/** Full NAT: the director's own address towards the server (IPv4). */
+/** Full NAT: the director's own address towards the server; of IPv6 the last word, see `localPrefixes`. */
 export const LOCAL3 = 7;
 /** `ConnectionFlag` bits. */
 export const FLAGS = 8;
@@ -49,6 +49,12 @@ export const SERVER0 = 25;
 export const CONTROLLER = 28;
 export const CONTROLLED = 29;
 export const SERVICE_MARK = 30;
+/** When the copy that a backup has expires, in ticks; the two lowest bits count repetitions. */
+export const SYNC_END_TICK = 31;
+
+/** States of templates: ASSURED ones have had a member that was answered. */
+export const TEMPLATE_NONE = 0;
+export const TEMPLATE_ASSURED = 1;
 
 export const NO_ROW = -1;
 
@@ -61,12 +67,24 @@ export const ConnectionFlag = {
   NO_OUTPUT: 0x0080,
   /** Counted among the destination's inactive connections. */
   INACTIVE: 0x0100,
+  OUT_SEQUENCE: 0x0200,
+  IN_SEQUENCE: 0x0400,
+  /** The client's port is not known yet (passive FTP). */
+  NO_CLIENT_PORT: 0x0800,
   TEMPLATE: 0x1000,
   ONE_PACKET: 0x2000,
+  /** Kept in connection tracking (setting `conntrack`): it cannot be scheduled anew while it lives. */
+  CONNTRACK: 0x1_0000,
   /** Ours: the source is rewritten to LOCAL3 and the local port. */
   FULL_NAT: 0x0100_0000,
   /** Ours: the destination is the host itself. */
   LOCAL_SERVER: 0x0200_0000,
+  /** Ours: the server's address is IPv6 (tunnels may mix families). */
+  SERVER_IPV6: 0x0400_0000,
+  /** Ours: a helper reads its payload. */
+  HAS_HELPER: 0x0800_0000,
+  /** Ours: CONTROLLER names a row. It lies in another cache line than the flags. */
+  HAS_CONTROLLER: 0x1000_0000,
 } as const;
 
 /** Forwarding methods by their number in the flags. */

@@ -2,18 +2,30 @@
 
 import { Flow } from '../balance/scheduler.ts';
 import { ServiceTable } from '../balance/service-table.ts';
+import { SyncDaemons } from '../balance/sync-daemons.ts';
 import { OUTBOX_FRAME_BYTES, OUTBOX_FRAMES } from '../model/limits.ts';
 import type { SourceNat } from '../model/service.ts';
-import { DEFAULT_TIMEOUTS, TICKS_PER_SECOND, type Timeouts } from '../model/settings.ts';
+import {
+  DEFAULT_TIMEOUTS,
+  defaultSettings,
+  type Settings,
+  TICKS_PER_SECOND,
+  type Timeouts,
+} from '../model/settings.ts';
 import { HEADROOM_BYTES, NO_LINK, PacketBatch } from '../wire/packet-batch.ts';
 import { ConnectionTable } from './connection-table.ts';
+import { Defences } from './defences.ts';
 import { EgressTable } from './egress.ts';
 import { TimingWheel } from './expiry.ts';
+import { HelperStates } from './helper-step.ts';
 import { NeighborTable } from './neighbor.ts';
 import { Network } from './network.ts';
-import { IcmpBudget } from './outgoing-icmp.ts';
+import { ICMP_ERRORS_PER_SECOND, IcmpBudget } from './outgoing-icmp.ts';
+import { PathMtu } from './path-mtu.ts';
 import { TCP_NORMAL_TABLE, TCP_TIMEOUT_SECONDS } from './protocols/tcp-states.ts';
 import { Random } from './random.ts';
+import { Reassembler } from './reassembly.ts';
+import { SyncTraffic } from './sync-daemon.ts';
 import { REASON, REASON_NAMES, VERDICT_NAMES } from './verdict.ts';
 
 export const TICK_MS = 1000 / TICKS_PER_SECOND;
@@ -26,11 +38,14 @@ export interface EngineOptions {
   readonly defaultSourceNat: SourceNat;
   /** Monotonic, milliseconds. */
   readonly nowMs: number;
+  /** ICMP errors of our own a second, over all peers; 1000 unless told. */
+  readonly icmpErrorsPerSecond?: number;
 }
 
 export class EngineContext {
   readonly random: Random;
   readonly services: ServiceTable;
+  readonly syncDaemons: SyncDaemons = new SyncDaemons();
   readonly connections: ConnectionTable;
   readonly timers: TimingWheel;
   readonly neighbors: NeighborTable;
@@ -53,7 +68,18 @@ export class EngineContext {
   /** One flow object for all questions to schedulers. */
   readonly flow: Flow = new Flow();
 
-  readonly icmpBudget: IcmpBudget = new IcmpBudget();
+  readonly icmpBudget: IcmpBudget;
+  readonly settings: Settings = defaultSettings();
+  readonly defences: Defences = new Defences();
+  readonly reassembler: Reassembler = new Reassembler();
+  readonly pathMtu: PathMtu = new PathMtu();
+  /** What the daemons send and hear. */
+  readonly sync: SyncTraffic = new SyncTraffic();
+  readonly helpers: HelperStates = new HelperStates();
+  /** A backup that forwards nothing (backup_only). */
+  paused = false;
+  /** With expire_nodest_conn a deletion was followed by no sweep yet. */
+  sweepIsDue = false;
 
   readonly verdictCounts: Float64Array = new Float64Array(VERDICT_NAMES.length);
   readonly dropCounts: Float64Array = new Float64Array(REASON_NAMES.length);
@@ -61,21 +87,27 @@ export class EngineContext {
 
   constructor(options: EngineOptions) {
     this.random = new Random(options.seed);
+    this.icmpBudget = new IcmpBudget(options.icmpErrorsPerSecond ?? ICMP_ERRORS_PER_SECOND);
     this.nowMs = options.nowMs;
     this.startMs = options.nowMs;
     this.services = new ServiceTable({
       random: () => this.random.fraction(),
       defaultSourceNat: options.defaultSourceNat,
-      nowTicks: 0,
+      nowTicks: this.nowTick,
     });
     this.connections = new ConnectionTable(options.connectionsMax, this.random.int32());
-    this.timers = new TimingWheel(this.connections.rows, 0);
+    this.timers = new TimingWheel(this.connections.rows, this.nowTick);
     this.network = new Network(
       { links: [], routes: [], neighbors: [], hostLink: null, localPortRange: [32768, 60999] },
       0,
     );
     this.neighbors = new NeighborTable();
     this.egresses = new EgressTable();
+  }
+
+  /** After a daemon or the setting backup_only changed. */
+  updatePaused(): void {
+    this.paused = this.settings.backup_only !== 0 && this.sync.backupDaemon !== null;
   }
 
   setTime(nowMs: number): void {

@@ -4,15 +4,17 @@
  */
 import type { Answer, Command, CommandName } from '../model/commands.ts';
 import type { NetworkSnapshot } from '../model/network.ts';
+import { TICKS_PER_SECOND } from '../model/settings.ts';
 import { NO_LINK, type PacketBatch } from '../wire/packet-batch.ts';
 import { EngineContext, type EngineOptions, TICK_MS } from './context.ts';
 import { executeCommand } from './execute.ts';
 import { isHeldBack } from './held-back.ts';
-import { expireConnection } from './lifetime.ts';
+import { dropWithoutDestination, expireConnection } from './lifetime.ts';
 import { Network } from './network.ts';
 import { Packet } from './packet.ts';
 import { processPacket } from './pipeline.ts';
 import { sendToHost } from './send.ts';
+import { sendSyncMessages } from './sync-frames.ts';
 import { DROP, PASS } from './verdict.ts';
 import { WARM_CONNECTIONS_MIN, warm } from './warm.ts';
 
@@ -27,11 +29,14 @@ export class Engine {
   readonly #context: EngineContext;
   readonly #packet = new Packet();
   readonly #expire: (row: number) => void;
-  #nextEstimateTick = ESTIMATE_TICKS;
+  #nextEstimateTick: number;
+  #nextDefenceTick: number;
 
   constructor(options: EngineOptions) {
     const context = new EngineContext(options);
     this.#context = context;
+    this.#nextEstimateTick = context.nowTick + ESTIMATE_TICKS;
+    this.#nextDefenceTick = context.nowTick + TICKS_PER_SECOND;
     this.#expire = (row) => expireConnection(context, row);
   }
 
@@ -78,10 +83,13 @@ export class Engine {
     context.setTime(nowMs);
     context.timers.advance(context.nowTick, this.#expire);
     while (((context.nowTick - this.#nextEstimateTick) | 0) >= 0) {
-      context.services.estimate();
+      if (context.settings.run_estimation !== 0) context.services.estimate();
       this.#nextEstimateTick = (this.#nextEstimateTick + ESTIMATE_TICKS) | 0;
     }
+    this.#defend(context);
     context.services.advance(context.nowTick);
+    context.reassembler.advance(context);
+    if (context.sync.master !== null) sendSyncMessages(context);
     context.neighbors.advance(context);
   }
 
@@ -90,7 +98,21 @@ export class Engine {
     const context = this.#context;
     const estimate = context.nowMs + Math.max(1, (this.#nextEstimateTick - context.nowTick) | 0) * TICK_MS;
     const timers = context.timers.count > 0 ? context.nowMs + TIMER_SLACK_MS : Number.POSITIVE_INFINITY;
-    return Math.min(estimate, timers, context.neighbors.nextDeadlineMs());
+    const neighbors = context.neighbors.nextDeadlineMs();
+    const sync = context.sync.master?.nextDeadlineMs ?? Number.POSITIVE_INFINITY;
+    return Math.min(sync, estimate, timers, neighbors, context.reassembler.nextDeadlineMs());
+  }
+
+  /** Once a second, and a sweep after deletions. */
+  #defend(context: EngineContext): void {
+    if (context.sweepIsDue) {
+      context.sweepIsDue = false;
+      dropWithoutDestination(context);
+    }
+    while (((context.nowTick - this.#nextDefenceTick) | 0) >= 0) {
+      context.defences.dropEntries(context);
+      this.#nextDefenceTick = (this.#nextDefenceTick + TICKS_PER_SECOND) | 0;
+    }
   }
 
   /** The guard kept this frame from the host's stack, but it is not ours: hand it over. */

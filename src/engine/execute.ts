@@ -1,13 +1,21 @@
 /** Commands to the engine: those about the service table go there, the others are answered here. */
 import { executeTableCommand } from '../balance/execute.ts';
-import type { Answer, Command, CommandName, EngineCounters } from '../model/commands.ts';
+import type { Answer, Command, CommandName, EngineCounters, HelperStatus } from '../model/commands.ts';
 import { IpvsError } from '../model/errors.ts';
 import { CONNECTION_TABLE_SIZE } from '../model/limits.ts';
-import { TICKS_PER_SECOND, type Timeouts } from '../model/settings.ts';
+import {
+  readSetting,
+  requireSettingName,
+  SETTING_NAMES,
+  type SettingName,
+  TICKS_PER_SECOND,
+  type Timeouts,
+  writeSetting,
+} from '../model/settings.ts';
+import { HELPERS } from './apps/index.ts';
 import { listConnections } from './connection-listing.ts';
 import type { EngineContext } from './context.ts';
 import { TCP_ESTABLISHED, TCP_FIN_WAIT } from './protocols/tcp-states.ts';
-import { requireSupported } from './supported.ts';
 import { REASON_NAMES, VERDICT_NAMES } from './verdict.ts';
 
 /** Version of the kernel's table that we answer for. */
@@ -16,9 +24,12 @@ const TIMEOUT_SECONDS_MAX = Math.floor(0x7fff_ffff / TICKS_PER_SECOND);
 
 export function executeCommand<N extends CommandName>(context: EngineContext, command: Command<N>): Answer<N> {
   const any = command as Command;
-  requireSupported(any);
-  const own = executeOwn(context, any);
+  let own = executeOwn(context, any);
+  if (own === undefined) own = executeSetting(context, any);
   const answer = own === undefined ? executeTableCommand(context.services, any, context.nowTick) : own;
+  if (DELETIONS.has(any.name)) {
+    context.sweepIsDue ||= context.settings.expire_nodest_conn !== 0;
+  }
   if (answer === undefined) throw new IpvsError('EOPNOTSUPP', `${command.name}: the packet engine does not know it`);
   return answer as Answer<N>;
 }
@@ -34,13 +45,57 @@ function executeOwn(context: EngineContext, command: Command): Answer<CommandNam
     case 'setTimeouts':
       setTimeouts(context, command.timeouts);
       return null;
+    case 'listHelpers':
+      return { helpers: listHelpers(context) };
     case 'listSyncDaemons':
-      return { daemons: [] };
+      return { daemons: context.syncDaemons.list() };
+    case 'startSyncDaemon':
+      context.sync.start(context, command.daemon);
+      return null;
+    case 'stopSyncDaemon':
+      context.sync.stop(context, command.role);
+      return null;
     case 'getCounters':
       return countersOf(context);
     default:
       return undefined;
   }
+}
+
+const DELETIONS: ReadonlySet<CommandName> = new Set(['deleteDestination', 'deleteService', 'flush']);
+
+function executeSetting(context: EngineContext, command: Command): Answer<CommandName> | undefined {
+  const { settings } = context;
+  switch (command.name) {
+    case 'getSetting':
+      return { value: readSetting(settings, requireSettingName(command.setting)) };
+    case 'setSetting':
+      if (typeof command.value !== 'string') throw new IpvsError('EINVAL', 'the value of a setting must be text');
+      writeSetting(settings, requireSettingName(command.setting), command.value);
+      takeSettings(context);
+      return null;
+    case 'listSettings': {
+      const values = SETTING_NAMES.map((name) => [name, readSetting(settings, name)]);
+      return { settings: Object.fromEntries(values) as Record<SettingName, string> };
+    }
+    default:
+      return undefined;
+  }
+}
+
+/** What follows from settings beyond being read when they are needed. */
+function takeSettings(context: EngineContext): void {
+  const { settings } = context;
+  context.defences.update(context);
+  context.updatePaused();
+  context.services.environment.lblcExpirationSeconds = settings.lblc_expiration;
+  context.services.environment.lblcrExpirationSeconds = settings.lblcr_expiration;
+}
+
+function listHelpers(context: EngineContext): readonly HelperStatus[] {
+  return HELPERS.flatMap(({ name, ports }) =>
+    ports.map((port) => ({ name, protocol: 'tcp' as const, port, connections: context.helpers.connections })),
+  );
 }
 
 /** 0 leaves a value alone; connections take a new one with their next packet. */

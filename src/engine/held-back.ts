@@ -12,7 +12,7 @@ import { REASON } from './verdict.ts';
 
 export function isHeldBack(context: EngineContext, packet: Packet): boolean {
   if (packet.etherType !== ETHERTYPE_IPV4 || packet.reason === REASON['other-host']) return false;
-  if (packet.reason === REASON.fragment) return false;
+  if (packet.reason === REASON.fragment || packet.largestFragmentBytes !== 0) return false;
   const { services } = context;
   if (packet.protocol === PROTOCOL_ICMP) {
     return services.serviceCount > 0 && isIcmpError(icmpType(packet.bytes, packet.transportAt));

@@ -3,22 +3,34 @@
 import { TICKS_PER_SECOND } from '../model/settings.ts';
 import {
   CONTROLLED,
+  CONTROLLER,
   ConnectionFlag,
   DESTINATION,
   EXPIRES_TICK,
   FLAGS,
   NO_ROW,
   ROW_SHIFT,
+  STATE,
+  TEMPLATE_ASSURED,
   TIMEOUT_TICKS,
 } from './connection.ts';
 import type { EngineContext } from './context.ts';
 
 /** An entry that still controls others is postponed by this. */
 const POSTPONE_TICKS = 60 * TICKS_PER_SECOND;
+/** Timeouts are kept as unsigned numbers; the wheel reaches so far. */
+const TIMER_TICKS_MAX = 0x3fff_ffff;
 
 export function restartTimer(context: EngineContext, row: number): void {
-  const timeout = context.connections.rows[(row << ROW_SHIFT) + TIMEOUT_TICKS] as number;
-  context.timers.set(row, (context.nowTick + timeout) | 0);
+  const { rows } = context.connections;
+  const base = row << ROW_SHIFT;
+  const timeout = rows[base + TIMEOUT_TICKS] as number;
+  if (timeout >= 0 && timeout <= TIMER_TICKS_MAX) {
+    context.timers.set(row, (context.nowTick + timeout) | 0);
+    return;
+  }
+  context.timers.set(row, (context.nowTick + TIMER_TICKS_MAX) | 0);
+  rows[base + EXPIRES_TICK] = (context.nowTick + timeout) | 0;
 }
 
 export function expireConnection(context: EngineContext, row: number): void {
@@ -27,20 +39,34 @@ export function expireConnection(context: EngineContext, row: number): void {
   if ((rows[base + CONTROLLED] as number) > 0) {
     rows[base + TIMEOUT_TICKS] = POSTPONE_TICKS;
     restartTimer(context, row);
+    context.sync.master?.consider(row, context.settings.sync_threshold[0], context.nowTick, context.nowMs);
     return;
   }
   removeConnection(context, row);
 }
 
+/** Its time is over: the next tick takes it out. Until then a new connection of the same client is found first. */
+export function expireSoon(context: EngineContext, row: number): void {
+  context.timers.set(row, context.nowTick);
+}
+
 /** Takes the connection out of the table at once and gives its row back. */
 export function removeConnection(context: EngineContext, row: number): void {
   const { connections } = context;
+  const { rows } = connections;
   const base = row << ROW_SHIFT;
   context.timers.cancel(row);
   connections.remove(row);
-  const destination = connections.rows[base + DESTINATION] as number;
+  const controller = rows[base + CONTROLLER] as number;
+  if (controller !== NO_ROW) {
+    const controllerBase = controller << ROW_SHIFT;
+    rows[controllerBase + CONTROLLED] = (rows[controllerBase + CONTROLLED] as number) - 1;
+    rows[base + CONTROLLER] = NO_ROW;
+  }
+  context.helpers.forget(row);
+  const destination = rows[base + DESTINATION] as number;
   if (destination !== NO_ROW) {
-    const flags = connections.rows[base + FLAGS] as number;
+    const flags = rows[base + FLAGS] as number;
     context.services
       .destinationAt(destination)
       .unbind((flags & ConnectionFlag.INACTIVE) !== 0, (flags & ConnectionFlag.TEMPLATE) !== 0);
@@ -48,8 +74,43 @@ export function removeConnection(context: EngineContext, row: number): void {
   connections.release(row);
 }
 
+/** Throws a connection out, and what controls it too, unless that has other members or was once answered. */
+export function dropConnection(context: EngineContext, row: number): void {
+  const { rows } = context.connections;
+  if ((rows[(row << ROW_SHIFT) + CONTROLLED] as number) > 0) return;
+  const controller = rows[(row << ROW_SHIFT) + CONTROLLER] as number;
+  removeConnection(context, row);
+  if (controller === NO_ROW) return;
+  const base = controller << ROW_SHIFT;
+  const isTemplate = ((rows[base + FLAGS] as number) & ConnectionFlag.TEMPLATE) !== 0;
+  const isAssured = isTemplate && ((rows[base + STATE] as number) & TEMPLATE_ASSURED) !== 0;
+  if (!isAssured) dropConnection(context, controller);
+}
+
+/** With expire_nodest_conn: all connections whose destination was deleted, and what controlled only them. */
+export function dropWithoutDestination(context: EngineContext): void {
+  const { connections, services } = context;
+  for (let row = 0; row < connections.highWater; row++) {
+    if (!connections.isUsed(row)) continue;
+    const index = connections.rows[(row << ROW_SHIFT) + DESTINATION] as number;
+    if (index === NO_ROW || services.destinationAt(index).available) continue;
+    const controller = connections.rows[(row << ROW_SHIFT) + CONTROLLER] as number;
+    if ((connections.rows[(row << ROW_SHIFT) + CONTROLLED] as number) > 0) continue;
+    removeConnection(context, row);
+    if (controller !== NO_ROW && (connections.rows[(controller << ROW_SHIFT) + CONTROLLED] as number) === 0) {
+      removeConnection(context, controller);
+    }
+  }
+}
+
 /** Whole seconds until the timer is due, cut off; 0 while it is overdue. */
 export function secondsLeft(context: EngineContext, row: number): number {
-  const ticks = ((context.connections.rows[(row << ROW_SHIFT) + EXPIRES_TICK] as number) - context.nowTick) | 0;
+  const { rows } = context.connections;
+  const base = row << ROW_SHIFT;
+  const ticks = ((rows[base + EXPIRES_TICK] as number) - context.nowTick) | 0;
+  if ((rows[base + TIMEOUT_TICKS] as number) < 0) {
+    // Half of what 32 bits can say and more; the kernel shows it from a 32-bit number of milliseconds.
+    return Math.floor((((ticks >>> 0) * (1000 / TICKS_PER_SECOND)) % 2 ** 32) / 1000);
+  }
   return ticks > 0 ? Math.floor(ticks / TICKS_PER_SECOND) : 0;
 }

@@ -1,14 +1,18 @@
 /**
- * Next hops and their MAC addresses: asks by ARP, learns from what is said, parks frames for a hop that has not
- * answered yet, and answers for VIPs that the host does not own. Source: RFC 826, RFC 1122 section 2.3.2.
+ * Next hops and their MAC addresses: asks by ARP or neighbour discovery, learns from what is said, parks frames for a hop that has not
+ * answered yet, and answers for VIPs that the host does not own. Source: RFC 826, RFC 1122 section 2.3.2, RFC 4861 section 7.
  */
+
+import { EndpointIndex } from '../balance/endpoint-index.ts';
 import { NEIGHBORS_MAX, OUTBOX_FRAME_BYTES, PARKED_FRAMES_MAX, PARKED_FRAMES_PER_NEIGHBOR } from '../model/limits.ts';
 import type { NetworkNeighbor } from '../model/network.ts';
-import { parseIpv4, parseMac } from '../wire/address.ts';
+import { parseAddress, parseMac } from '../wire/address.ts';
 import { writeArpRequest } from '../wire/arp.ts';
 import { setEthernetAddresses } from '../wire/ethernet.ts';
+import { type AddressWords, writeNeighborSolicitation } from '../wire/neighbor-discovery.ts';
 import type { EngineContext } from './context.ts';
-import type { EngineLink } from './network.ts';
+import { type EngineLink, NO_ADDRESS } from './network.ts';
+import { chooseIpv6Source } from './source-address.ts';
 import { REASON } from './verdict.ts';
 
 /** Between two questions for a hop that does not answer; after this many it counts as unreachable. */
@@ -17,9 +21,9 @@ const PROBES_MAX = 3;
 /** A known hop that is in use is asked again after this long, and used on meanwhile. */
 const REFRESH_MS = 30_000;
 
-export interface Neighbor {
+export interface Neighbor extends AddressWords {
   readonly link: EngineLink;
-  readonly address: number;
+  readonly ipv6: boolean;
   readonly mac: Uint8Array;
   /** The MAC is known. */
   resolved: boolean;
@@ -35,25 +39,30 @@ export interface Neighbor {
 }
 
 export class NeighborTable {
-  /** By link index and address; the key is exact below 2^53. */
-  #byKey = new Map<number, Neighbor>();
+  /** By link, family and address. */
+  #byKey = new EndpointIndex<Neighbor>();
+  #all = new Set<Neighbor>();
   /** Those with a question on the way. */
   readonly #asking = new Set<Neighbor>();
   #parkedFrames = 0;
 
   get size(): number {
-    return this.#byKey.size;
+    return this.#all.size;
   }
 
   /** The neighbour at `address` on `link`; a new one is unresolved. */
-  of(link: EngineLink, address: number): Neighbor {
-    const key = link.index * 0x1_0000_0000 + (address >>> 0);
-    let neighbor = this.#byKey.get(key);
-    if (neighbor === undefined) {
-      if (this.#byKey.size >= NEIGHBORS_MAX) this.#makeRoom();
+  of(link: EngineLink, hop: AddressWords & { readonly ipv6: boolean }): Neighbor {
+    const { ipv6, address0, address1, address2, address3 } = hop;
+    let neighbor = this.#byKey.find(tagOf(link, ipv6), address0, address1, address2, address3, 0);
+    if (neighbor === null) {
+      if (this.#all.size >= NEIGHBORS_MAX) this.#makeRoom();
       neighbor = {
         link,
-        address,
+        ipv6,
+        address0,
+        address1,
+        address2,
+        address3,
         mac: new Uint8Array(6),
         resolved: false,
         permanent: false,
@@ -63,32 +72,36 @@ export class NeighborTable {
         nextProbeMs: 0,
         parked: [],
       };
-      this.#byKey.set(key, neighbor);
+      this.#byKey.set(tagOf(link, ipv6), address0, address1, address2, address3, 0, neighbor);
+      this.#all.add(neighbor);
     }
     return neighbor;
   }
 
   /** Called when links, addresses or permanent entries changed: what was learned on a link that stays is kept. */
   rebuild(links: (index: number) => EngineLink | null, permanent: readonly NetworkNeighbor[]): void {
-    const old = this.#byKey;
-    this.#byKey = new Map();
+    const old = this.#all;
+    this.#byKey = new EndpointIndex();
+    this.#all = new Set();
     this.#asking.clear();
-    for (const before of old.values()) {
+    for (const before of old) {
       before.forgotten = true;
       this.#parkedFrames -= before.parked.length;
       const link = links(before.link.index);
       if (link === null || before.permanent || !before.resolved) continue;
-      const neighbor = this.of(link, before.address);
+      const neighbor = this.of(link, before);
       neighbor.mac.set(before.mac);
       neighbor.resolved = true;
       neighbor.confirmedMs = before.confirmedMs;
     }
     for (const entry of permanent) {
       const link = links(entry.linkIndex);
-      const address = parseIpv4(entry.address);
+      const address = parseAddress(entry.address);
       const mac = parseMac(entry.mac);
       if (link === null || address === null || mac === null) continue;
-      const neighbor = this.of(link, address);
+      const [address0, address1, address2, address3] = address.words as unknown as [number, number, number, number];
+      const ipv6 = address.family === 'ipv6';
+      const neighbor = this.of(link, { ipv6, address0, address1, address2, address3 });
       neighbor.mac.set(mac);
       neighbor.resolved = true;
       neighbor.permanent = true;
@@ -115,9 +128,18 @@ export class NeighborTable {
   }
 
   /** Somebody at `address` on `link` said that its MAC is `mac`; only known neighbours are of interest. */
-  learn(context: EngineContext, link: EngineLink, address: number, mac: Uint8Array): void {
-    const neighbor = this.#byKey.get(link.index * 0x1_0000_0000 + (address >>> 0));
-    if (neighbor === undefined || neighbor.permanent) return;
+  learn(
+    context: EngineContext,
+    link: EngineLink,
+    ipv6: boolean,
+    w0: number,
+    w1: number,
+    w2: number,
+    w3: number,
+    mac: Uint8Array,
+  ): void {
+    const neighbor = this.#byKey.find(tagOf(link, ipv6), w0, w1, w2, w3, 0);
+    if (neighbor === null || neighbor.permanent) return;
     neighbor.mac.set(mac);
     neighbor.resolved = true;
     neighbor.confirmedMs = context.nowMs;
@@ -161,9 +183,9 @@ export class NeighborTable {
     const { outbox } = context;
     const start = outbox.start[slot] as number;
     const { link } = neighbor;
-    const sender =
-      link.addresses.find(({ address, mask }) => (address & mask) === (neighbor.address & mask)) ?? link.addresses[0];
-    outbox.end[slot] = start + writeArpRequest(outbox.bytes, start, link.mac, sender?.address ?? 0, neighbor.address);
+    outbox.end[slot] = neighbor.ipv6
+      ? writeNeighborSolicitation(outbox.bytes, start, link.mac, senderOf(neighbor), neighbor)
+      : start + writeArpRequest(outbox.bytes, start, link.mac, senderOfArp(neighbor), neighbor.address3);
     outbox.egress[slot] = link.index;
   }
 
@@ -185,13 +207,30 @@ export class NeighborTable {
   /** Throws out learned entries that nobody waits for, a quarter of the table, oldest first. */
   #makeRoom(): void {
     let left = NEIGHBORS_MAX / 4;
-    for (const [key, neighbor] of this.#byKey) {
+    for (const neighbor of this.#all) {
       if (left === 0) break;
       if (neighbor.permanent || neighbor.parked.length > 0) continue;
       neighbor.forgotten = true;
       this.#asking.delete(neighbor);
-      this.#byKey.delete(key);
+      this.#all.delete(neighbor);
+      const { link, ipv6, address0, address1, address2, address3 } = neighbor;
+      this.#byKey.delete(tagOf(link, ipv6), address0, address1, address2, address3, 0);
       left--;
     }
   }
+}
+
+function tagOf(link: EngineLink, ipv6: boolean): number {
+  return (link.index << 1) | (ipv6 ? 1 : 0);
+}
+
+/** Whose question it is: an address in the neighbour's own network if there is one. */
+function senderOfArp({ link, address3 }: Neighbor): number {
+  const { addresses } = link;
+  const near = addresses.find(({ address, mask }) => (address & mask) === (address3 & mask)) ?? addresses[0];
+  return near?.address ?? 0;
+}
+
+function senderOf(neighbor: Neighbor): AddressWords {
+  return chooseIpv6Source(neighbor.link.addresses6, neighbor) ?? NO_ADDRESS;
 }

@@ -33,8 +33,25 @@ export class Packet implements Endpoints {
   destination2 = 0;
   destination3 = 0;
   destinationPort = 0;
+  /** IPv4 with options. */
+  hasOptions = false;
+  /** IPsec: looked up as if it was the key exchange (UDP port 500), but there are no ports in it. */
+  ipsec = false;
   /** TCP only. */
   tcpFlags = 0;
+  /**
+   * The flags that the state machine sees: for IPv6 those right behind the fixed header, even if that is an extension
+   * header, as in the kernel. -1: nothing is there.
+   */
+  stateFlags = 0;
+  /** IPv6 fragments: where the fragment header is, and the field that names it. */
+  fragmentAt = 0;
+  fragmentFieldAt = 0;
+  /** Total length of the largest fragment that this packet was put together from, 0: it came whole. */
+  largestFragmentBytes = 0;
+  /** Bytes of the pieces it came in: the first with its IP header, the others without; and what a tunnel put before. */
+  readonly pieces: number[] = [];
+  firstPieceGrowth = 0;
   /** Headers of IP and transport together, in bytes: what every segment of a super-frame repeats. */
   headerBytes = 0;
 
@@ -55,6 +72,11 @@ export class Packet implements Endpoints {
     this.sourcePort = 0;
     this.destinationPort = 0;
     this.tcpFlags = 0;
+    this.ipsec = false;
+    this.hasOptions = false;
+    this.stateFlags = 0;
+    this.largestFragmentBytes = 0;
+    this.firstPieceGrowth = 0;
     this.headerBytes = 0;
     this.reason = REASON.none;
   }
@@ -64,8 +86,12 @@ export class Packet implements Endpoints {
     return this.end - this.ipAt;
   }
 
-  /** Bytes of the largest IP packet this frame becomes on the wire: a super-frame counts by its segments. */
+  /**
+   * Bytes of the largest IP packet this frame becomes on the wire: a super-frame counts by its segments, a packet
+   * that came in fragments by the largest of them when it is IPv6.
+   */
   get wireBytes(): number {
+    if (this.ipv6 && this.largestFragmentBytes !== 0) return this.largestFragmentBytes;
     return this.segmentBytes === 0 ? this.end - this.ipAt : this.headerBytes + this.segmentBytes;
   }
 }

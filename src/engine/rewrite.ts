@@ -1,7 +1,9 @@
 /** Network address translation of the packet in hand: addresses, ports, time to live, and every checksum. */
 import { readUint16, writeInt32, writeUint8, writeUint16 } from '../wire/bytes.ts';
 import { adjustChecksum, changeOf16, changeOf32, pseudoHeaderSum } from '../wire/checksum.ts';
-import { PROTOCOL_TCP } from '../wire/ipv4.ts';
+import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/ipv4.ts';
+import { IPV6_DESTINATION, IPV6_SOURCE, ipv6PseudoHeaderSum, replaceIpv6Address } from '../wire/ipv6.ts';
+import { fillSctpChecksum } from '../wire/sctp.ts';
 import { adjustPartialTcpChecksum, adjustTcpChecksum } from '../wire/tcp.ts';
 import { adjustPartialUdpChecksum, adjustUdpChecksum, fillUdpChecksum, udpChecksum } from '../wire/udp.ts';
 import type { Packet } from './packet.ts';
@@ -28,17 +30,93 @@ export function rewriteIpv4(
   writeInt32(bytes, ipAt + 16, destination);
   const header = adjustChecksum(readUint16(bytes, ipAt + 10), addresses + changeOf16(ttlBefore, ttlAfter));
   writeUint16(bytes, ipAt + 10, header);
-  writeUint16(bytes, transportAt, sourcePort);
-  writeUint16(bytes, transportAt + 2, destinationPort);
   if (packet.protocol === PROTOCOL_TCP) {
+    writeUint16(bytes, transportAt, sourcePort);
+    writeUint16(bytes, transportAt + 2, destinationPort);
     if (packet.partialChecksum) adjustPartialTcpChecksum(bytes, transportAt, addresses);
     else adjustTcpChecksum(bytes, transportAt, addresses, ports);
-  } else if (packet.partialChecksum) {
-    adjustPartialUdpChecksum(bytes, transportAt, addresses);
-  } else if (udpChecksum(bytes, transportAt) === 0) {
-    const pseudo = pseudoHeaderSum(source, destination, packet.protocol, packet.end - transportAt);
-    fillUdpChecksum(bytes, transportAt, packet.end, pseudo);
-  } else {
-    adjustUdpChecksum(bytes, transportAt, addresses, ports);
+  } else if (packet.protocol === PROTOCOL_UDP && !packet.ipsec) {
+    writeUint16(bytes, transportAt, sourcePort);
+    writeUint16(bytes, transportAt + 2, destinationPort);
+    rewriteUdpChecksum(packet, addresses, ports);
+  } else if (packet.protocol === PROTOCOL_SCTP) {
+    if (sourcePort === packet.sourcePort && destinationPort === packet.destinationPort) return;
+    writeUint16(bytes, transportAt, sourcePort);
+    writeUint16(bytes, transportAt + 2, destinationPort);
+    fillSctpChecksum(bytes, transportAt, packet.end);
   }
+}
+
+/** Another source for an IPv6 packet: words `prefix[prefixAt..+2]` and `rows[lastAt]`, and the port. */
+export function rewriteIpv6Source(
+  packet: Packet,
+  prefix: Int32Array,
+  prefixAt: number,
+  lastAt: number,
+  port: number,
+  rows: Int32Array,
+): void {
+  const { bytes, ipAt } = packet;
+  const change = replaceIpv6Address(
+    bytes,
+    ipAt + IPV6_SOURCE,
+    prefix[prefixAt] as number,
+    prefix[prefixAt + 1] as number,
+    prefix[prefixAt + 2] as number,
+    rows[lastAt] as number,
+  );
+  rewriteIpv6Port(packet, packet.transportAt, packet.sourcePort, port, change);
+}
+
+/** Another destination, from the words of a connection's row. */
+export function rewriteIpv6Destination(
+  packet: Packet,
+  rows: Int32Array,
+  prefixAt: number,
+  lastAt: number,
+  port: number,
+): void {
+  const { bytes, ipAt } = packet;
+  const change = replaceIpv6Address(
+    bytes,
+    ipAt + IPV6_DESTINATION,
+    rows[prefixAt] as number,
+    rows[prefixAt + 1] as number,
+    rows[prefixAt + 2] as number,
+    rows[lastAt] as number,
+  );
+  rewriteIpv6Port(packet, packet.transportAt + 2, packet.destinationPort, port, change);
+}
+
+function rewriteIpv6Port(packet: Packet, portAt: number, before: number, after: number, addresses: number): void {
+  const { bytes, transportAt, protocol } = packet;
+  if (protocol === PROTOCOL_TCP) {
+    writeUint16(bytes, portAt, after);
+    if (packet.partialChecksum) adjustPartialTcpChecksum(bytes, transportAt, addresses);
+    else adjustTcpChecksum(bytes, transportAt, addresses, changeOf16(before, after));
+  } else if (protocol === PROTOCOL_UDP && !packet.ipsec) {
+    writeUint16(bytes, portAt, after);
+    rewriteUdpChecksum(packet, addresses, changeOf16(before, after));
+  } else if (protocol === PROTOCOL_SCTP && before !== after) {
+    writeUint16(bytes, portAt, after);
+    fillSctpChecksum(bytes, transportAt, packet.end);
+  }
+}
+
+function rewriteUdpChecksum(packet: Packet, addresses: number, ports: number): void {
+  const { bytes, transportAt } = packet;
+  if (packet.partialChecksum) adjustPartialUdpChecksum(bytes, transportAt, addresses);
+  else if (udpChecksum(bytes, transportAt) !== 0) adjustUdpChecksum(bytes, transportAt, addresses, ports);
+  else fillUdpChecksum(bytes, transportAt, packet.end, pseudoHeaderOf(packet));
+}
+
+/** Sum of the pseudo-header as the packet is now. */
+export function pseudoHeaderOf(packet: Packet): number {
+  const { bytes, ipAt, transportAt, end, protocol } = packet;
+  if (packet.ipv6) return ipv6PseudoHeaderSum(bytes, ipAt, protocol, end - transportAt);
+  return pseudoHeaderSum(readAddress(bytes, ipAt + 12), readAddress(bytes, ipAt + 16), protocol, end - transportAt);
+}
+
+function readAddress(bytes: Uint8Array, at: number): number {
+  return (readUint16(bytes, at) << 16) | readUint16(bytes, at + 2);
 }

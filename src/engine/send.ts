@@ -1,20 +1,32 @@
 /** The last step of every path: put MAC addresses on a frame and name its link, or keep it until they are known. */
 
-import { readUint16, writeUint16 } from '../wire/bytes.ts';
-import { addBytes, fold, pseudoHeaderSum } from '../wire/checksum.ts';
+import { writeUint16 } from '../wire/bytes.ts';
+import { addBytes, fold } from '../wire/checksum.ts';
 import { setEthernetAddresses } from '../wire/ethernet.ts';
 import { PROTOCOL_TCP } from '../wire/ipv4.ts';
 import { FrameFlag, NO_LINK, TO_HOST } from '../wire/packet-batch.ts';
 import type { EngineContext } from './context.ts';
 import { give } from './dissect.ts';
 import type { Egress } from './egress.ts';
+import { sendInPieces } from './fragmentation.ts';
 import type { Neighbor } from './neighbor.ts';
 import type { Packet } from './packet.ts';
+import { pseudoHeaderOf } from './rewrite.ts';
 import { CONSUME, DELIVER, DROP, REASON, TRANSMIT, type Verdict } from './verdict.ts';
 
 /** Sends the packet in hand by a `remote` egress. */
 export function sendBy(context: EngineContext, packet: Packet, egress: Egress): Verdict {
   const neighbor = egress.neighbor as Neighbor;
+  if ((packet.end - packet.ipAt > egress.mtu && packet.segmentBytes === 0) || packet.largestFragmentBytes !== 0) {
+    if (packet.partialChecksum) finishChecksum(packet);
+    const { mac, link } = neighbor;
+    return sendInPieces(
+      context,
+      packet,
+      { neighbor, linkIndex: link.index, destinationMac: mac, sourceMac: link.mac },
+      egress.mtu,
+    );
+  }
   if (!neighbor.resolved) return park(context, packet, neighbor);
   context.neighbors.refresh(context, neighbor);
   setEthernetAddresses(packet.bytes, packet.start, neighbor.mac, neighbor.link.mac);
@@ -29,16 +41,33 @@ export function sendToHost(context: EngineContext, packet: Packet): Verdict {
     packet.batch.egress[packet.slot] = TO_HOST;
     return DELIVER;
   }
+  if (packet.largestFragmentBytes !== 0) {
+    const { hostMac: destinationMac, engineMac: sourceMac, link } = cable;
+    return sendInPieces(
+      context,
+      packet,
+      { neighbor: null, linkIndex: link.index, destinationMac, sourceMac },
+      link.mtu,
+    );
+  }
   setEthernetAddresses(packet.bytes, packet.start, cable.hostMac, cable.engineMac);
   packet.batch.egress[packet.slot] = cable.link.index;
   return DELIVER;
 }
 
-/** Sends a frame of the engine's own, already in outbox `slot`, towards `address`. */
-export function sendOwnFrame(context: EngineContext, slot: number, address: number): void {
+/** Sends a frame of the engine's own, already in outbox `slot`, towards an address. */
+export function sendOwnFrame(
+  context: EngineContext,
+  slot: number,
+  ipv6: boolean,
+  w0: number,
+  w1: number,
+  w2: number,
+  w3: number,
+): void {
   const { outbox } = context;
   const start = outbox.start[slot] as number;
-  const egress = context.egresses.towards(context, address);
+  const egress = context.egresses.towards(context, ipv6, w0, w1, w2, w3);
   if (egress.kind === 'local') {
     const { cable } = context.network;
     if (cable === null) outbox.egress[slot] = TO_HOST;
@@ -71,18 +100,9 @@ function finishChecksum(packet: Packet): void {
   const { bytes, transportAt, end } = packet;
   const field = transportAt + (packet.protocol === PROTOCOL_TCP ? 16 : 6);
   writeUint16(bytes, field, 0);
-  const pseudo = pseudoHeaderSum(
-    readAddress(bytes, packet.ipAt + 12),
-    readAddress(bytes, packet.ipAt + 16),
-    packet.protocol,
-    end - transportAt,
-  );
+  const pseudo = pseudoHeaderOf(packet);
   const check = ~fold(addBytes(pseudo, bytes, transportAt, end)) & 0xffff;
   writeUint16(bytes, field, check === 0 && packet.protocol !== PROTOCOL_TCP ? 0xffff : check);
   packet.batch.flags[packet.slot] = (packet.batch.flags[packet.slot] as number) & ~FrameFlag.PARTIAL_CHECKSUM;
   packet.partialChecksum = false;
-}
-
-function readAddress(bytes: Uint8Array, at: number): number {
-  return (readUint16(bytes, at) << 16) | readUint16(bytes, at + 2);
 }

@@ -3,8 +3,11 @@
  * never used by two live connections. The client's port is kept where it may be; ports of the host's own
  * sockets (net.ipv4.ip_local_port_range) are left alone, since the host does not know of ours.
  */
+import type { Destination } from '../balance/destination.ts';
 import { PROTOCOL_TCP } from '../wire/ipv4.ts';
+import type { AddressWords } from '../wire/neighbor-discovery.ts';
 import { NO_ROW, ROW_SHIFT, STATE } from './connection.ts';
+import type { Endpoints } from './connection-table.ts';
 import type { EngineContext } from './context.ts';
 import { removeConnection } from './lifetime.ts';
 import { TCP_CLOSE, TCP_TIME_WAIT } from './protocols/tcp-states.ts';
@@ -18,8 +21,8 @@ const ATTEMPTS = 512;
 export function chooseSourcePort(
   context: EngineContext,
   protocol: number,
-  local: number,
-  server: number,
+  local: AddressWords,
+  server: Destination,
   serverPort: number,
   clientPort: number,
 ): number {
@@ -40,7 +43,7 @@ export function chooseSourcePort(
   const attempts = Math.min(ATTEMPTS, choices);
   for (let attempt = 0; attempt < attempts; attempt++) {
     const port = index < below ? PORT_MIN + index : Math.max(high + 1, PORT_MIN) + index - below;
-    const row = connections.findLocalEndpoint(protocol, local, port, server, serverPort);
+    const row = connections.findLocal(answerTo(protocol, local, port, server, serverPort));
     if (row === NO_ROW) return port;
     if (closed === NO_ROW && protocol === PROTOCOL_TCP) {
       const state = connections.rows[(row << ROW_SHIFT) + STATE] as number;
@@ -56,4 +59,42 @@ export function chooseSourcePort(
   // Both sides have closed: the pair is dead, only its timer still runs.
   removeConnection(context, closed);
   return closedPort;
+}
+
+/** What the server would send back; one object, filled anew each time. */
+const answer = {
+  ipv6: false,
+  protocol: 0,
+  source0: 0,
+  source1: 0,
+  source2: 0,
+  source3: 0,
+  sourcePort: 0,
+  destination0: 0,
+  destination1: 0,
+  destination2: 0,
+  destination3: 0,
+  destinationPort: 0,
+};
+
+function answerTo(
+  protocol: number,
+  local: AddressWords,
+  localPort: number,
+  server: Destination,
+  serverPort: number,
+): Endpoints {
+  answer.ipv6 = server.ipv6;
+  answer.protocol = protocol;
+  answer.source0 = server.address0;
+  answer.source1 = server.address1;
+  answer.source2 = server.address2;
+  answer.source3 = server.address3;
+  answer.sourcePort = serverPort;
+  answer.destination0 = local.address0;
+  answer.destination1 = local.address1;
+  answer.destination2 = local.address2;
+  answer.destination3 = local.address3;
+  answer.destinationPort = localPort;
+  return answer;
 }

@@ -4,8 +4,8 @@
  */
 import type { ConnectionStatus } from './connection-status.ts';
 import type { DestinationKey, DestinationSpec } from './destination.ts';
-import type { ServiceKey, ServiceSpec, ServiceStatus } from './service.ts';
-import type { Timeouts } from './settings.ts';
+import type { ServiceKey, ServiceProtocol, ServiceSpec, ServiceStatus } from './service.ts';
+import type { SettingName, Timeouts } from './settings.ts';
 import type { Rates, Statistics } from './statistics.ts';
 
 export type SyncRole = 'master' | 'backup';
@@ -26,6 +26,20 @@ export interface TableInfo {
   readonly version: string;
   /** Buckets of the connection table, as `(size=N)` shows it. */
   readonly connectionTableSize: number;
+}
+
+export interface ProcessorStatistics {
+  /** From 0; a shard counts as a processor. */
+  readonly processor: number;
+  readonly counted: Statistics;
+}
+
+export interface HelperStatus {
+  readonly name: string;
+  readonly protocol: ServiceProtocol;
+  readonly port: number;
+  /** Connections it is bound to. */
+  readonly connections: number;
 }
 
 export interface Page<T> {
@@ -52,9 +66,21 @@ export interface Commands {
   /** Zeroes the counters of one service with its destinations, or of everything. */
   zero: { input: { readonly key?: ServiceKey }; answer: null };
   getTotals: { input: Record<never, never>; answer: { readonly statistics: Statistics; readonly rates: Rates } };
+  /** What each shard counted since it began, live and never zeroed. */
+  getPerCpu: { input: Record<never, never>; answer: { readonly processors: readonly ProcessorStatistics[] } };
+  /** Payload helpers (FTP), in no particular order. */
+  listHelpers: { input: Record<never, never>; answer: { readonly helpers: readonly HelperStatus[] } };
   getTimeouts: { input: Record<never, never>; answer: Timeouts };
   /** 0 leaves a value alone. */
   setTimeouts: { input: { readonly timeouts: Timeouts }; answer: null };
+  /** A setting of net.ipv4.vs as the text of its file in /proc, without the line end. ENOENT: no such name. */
+  getSetting: { input: { readonly setting: SettingName }; answer: { readonly value: string } };
+  /** Takes `value` as if it was written to that file. EINVAL: no number, or out of range. */
+  setSetting: { input: { readonly setting: SettingName; readonly value: string }; answer: null };
+  listSettings: {
+    input: Record<never, never>;
+    answer: { readonly settings: Readonly<Record<SettingName, string>> };
+  };
   listSyncDaemons: { input: Record<never, never>; answer: { readonly daemons: readonly SyncDaemonSpec[] } };
   startSyncDaemon: { input: { readonly daemon: SyncDaemonSpec }; answer: null };
   stopSyncDaemon: { input: { readonly role: SyncRole }; answer: null };
@@ -94,8 +120,13 @@ export const COMMANDS: Readonly<Record<CommandName, { readonly changes: boolean;
   listConnections: { changes: false, summary: 'Connections, in pages' },
   zero: { changes: true, summary: 'Zero the counters of one service or of all' },
   getTotals: { changes: false, summary: 'Counters and rates of the whole table' },
+  getPerCpu: { changes: false, summary: 'Counters of each shard, live and never zeroed' },
+  listHelpers: { changes: false, summary: 'Payload helpers and their use' },
   getTimeouts: { changes: false, summary: 'The three timeouts of ipvsadm --set' },
   setTimeouts: { changes: true, summary: 'Set the three timeouts' },
+  getSetting: { changes: false, summary: 'A setting of net.ipv4.vs' },
+  setSetting: { changes: true, summary: 'Change a setting of net.ipv4.vs' },
+  listSettings: { changes: false, summary: 'All settings of net.ipv4.vs' },
   listSyncDaemons: { changes: false, summary: 'Running synchronisation daemons' },
   startSyncDaemon: { changes: true, summary: 'Start a synchronisation daemon' },
   stopSyncDaemon: { changes: true, summary: 'Stop a synchronisation daemon' },

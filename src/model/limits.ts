@@ -15,7 +15,7 @@ export const PARKED_FRAMES_MAX = 1_024;
 
 /** Frames the engine itself may say in one turn, and the longest of them. */
 export const OUTBOX_FRAMES = 512;
-export const OUTBOX_FRAME_BYTES = 2_048;
+export const OUTBOX_FRAME_BYTES = 9_280;
 
 /** Frames per turn. */
 export const BATCH_FRAMES = 64;

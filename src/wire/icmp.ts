@@ -1,5 +1,5 @@
 /** ICMP messages, in place. Source: RFC 792, RFC 1812 section 4.3, RFC 1191 (next-hop MTU). */
-import { readUint8, writeUint8, writeUint16 } from './bytes.ts';
+import { readUint8, writeInt32, writeUint8, writeUint16 } from './bytes.ts';
 import { checksum } from './checksum.ts';
 
 export const ICMP_HEADER_BYTES = 8;
@@ -12,7 +12,7 @@ export const ICMP_CODE_PORT = 3;
 export const ICMP_CODE_FRAGMENTATION_NEEDED = 4;
 
 const CHECKSUM = 2;
-const NEXT_HOP_MTU = 6;
+const INFO = 4;
 
 export function icmpType(bytes: Uint8Array, at: number): number {
   return readUint8(bytes, at);
@@ -32,11 +32,10 @@ export function fillIcmpChecksum(bytes: Uint8Array, at: number, end: number): vo
   writeUint16(bytes, at + CHECKSUM, checksum(bytes, at, end));
 }
 
-/** Writes the eight bytes before the quote; the checksum is filled once the quote is there. */
-export function writeIcmpErrorHeader(bytes: Uint8Array, at: number, type: number, code: number, mtu: number): void {
+/** Writes the eight bytes before the quote; `info` is their last word, in it the next hop's MTU. */
+export function writeIcmpErrorHeader(bytes: Uint8Array, at: number, type: number, code: number, info: number): void {
   writeUint8(bytes, at, type);
   writeUint8(bytes, at + 1, code);
   writeUint16(bytes, at + CHECKSUM, 0);
-  writeUint16(bytes, at + 4, 0);
-  writeUint16(bytes, at + NEXT_HOP_MTU, mtu);
+  writeInt32(bytes, at + INFO, info);
 }

@@ -6,6 +6,8 @@ export const IPV4_HEADER_BYTES_MIN = 20;
 export const PROTOCOL_ICMP = 1;
 export const PROTOCOL_TCP = 6;
 export const PROTOCOL_UDP = 17;
+export const PROTOCOL_ESP = 50;
+export const PROTOCOL_AH = 51;
 export const PROTOCOL_SCTP = 132;
 
 const TOS = 1;

@@ -4,7 +4,7 @@
  */
 import { Engine } from '../../src/engine/engine.ts';
 import { VERDICT_NAMES } from '../../src/engine/verdict.ts';
-import type { ForwardingMethod } from '../../src/model/forwarding.ts';
+import type { ForwardingMethod, TunnelSpec } from '../../src/model/forwarding.ts';
 import { PLAIN_TUNNEL } from '../../src/model/forwarding.ts';
 import type { HostLink, NetworkSnapshot } from '../../src/model/network.ts';
 import type { SourceNat } from '../../src/model/service.ts';
@@ -16,6 +16,10 @@ export const VIP = '10.0.0.100';
 export const REAL1 = '10.1.0.11';
 export const REAL2 = '10.1.0.12';
 export const REAL3 = '10.1.0.13';
+/** The same over IPv6. */
+export const CLIENT6 = '2001:db8::7';
+export const VIP6 = 'fd00::100';
+export const REAL6 = 'fd00:1::11';
 export const C0_MAC = '02:00:00:00:00:01';
 export const S0_MAC = '02:00:00:01:00:01';
 export const GATEWAY_MAC = '02:00:00:00:00:fe';
@@ -76,6 +80,9 @@ export class World {
       port?: number;
       serverPort?: number;
       address?: string;
+      persistence?: number;
+      onePacket?: boolean;
+      tunnel?: TunnelSpec;
     } = {},
   ): void {
     const key = {
@@ -89,10 +96,10 @@ export class World {
         key,
         scheduler,
         schedulerFlags: [],
-        persistenceTimeoutSeconds: null,
-        netmask: '255.255.255.255',
+        persistenceTimeoutSeconds: options.persistence ?? null,
+        netmask: key.address.includes(':') ? '128' : '255.255.255.255',
         persistenceEngine: null,
-        onePacket: false,
+        onePacket: options.onePacket ?? false,
       },
     });
     // Listed in the order of the test: the newest destination comes first.
@@ -107,7 +114,7 @@ export class World {
           weight: weight ?? 1,
           upperThreshold: 0,
           lowerThreshold: 0,
-          tunnel: PLAIN_TUNNEL,
+          tunnel: options.tunnel ?? PLAIN_TUNNEL,
         },
       });
     }
@@ -228,7 +235,7 @@ function networkOf(options: WorldOptions): NetworkSnapshot {
     })),
   });
   const route = (destination: string, gateway: string | null, linkIndex: number) => ({
-    family: 'ipv4' as const,
+    family: destination.includes(':') ? ('ipv6' as const) : ('ipv4' as const),
     destination,
     gateway,
     linkIndex,
@@ -237,15 +244,24 @@ function networkOf(options: WorldOptions): NetworkSnapshot {
     type: 'unicast' as const,
   });
   const links = [
-    link(1, 'c0', C0_MAC, ['10.0.0.1/24', '10.0.0.100/32']),
-    link(2, 's0', S0_MAC, ['10.1.0.1/24'], options.serverMtu ?? 1500),
+    link(1, 'c0', C0_MAC, ['10.0.0.1/24', '10.0.0.100/32', 'fd00::1/64', 'fd00::100/128']),
+    link(2, 's0', S0_MAC, ['10.1.0.1/24', 'fd00:1::1/64'], options.serverMtu ?? 1500),
   ];
   if (options.cable) links.push(link(3, 'cable', CABLE_MAC, []));
   return {
     links,
-    routes: [route('10.0.0.0/24', null, 1), route('10.1.0.0/24', null, 2), route('0.0.0.0/0', '10.0.0.254', 1)],
+    routes: [
+      route('10.0.0.0/24', null, 1),
+      route('10.1.0.0/24', null, 2),
+      route('0.0.0.0/0', '10.0.0.254', 1),
+      route('fd00::/64', null, 1),
+      route('fd00:1::/64', null, 2),
+      route('::/0', 'fd00::fe', 1),
+    ],
     neighbors: [
       { address: '10.0.0.254', linkIndex: 1, mac: GATEWAY_MAC },
+      { address: 'fd00::fe', linkIndex: 1, mac: GATEWAY_MAC },
+      ...(options.knownServers === undefined ? [{ address: REAL6, linkIndex: 2, mac: REAL1_MAC }] : []),
       ...known.map((address) => ({ address, linkIndex: 2, mac: MACS[address] as string })),
     ],
     hostLink: options.cable ? CABLE : null,

@@ -1,0 +1,24 @@
+/** Asks a service's scheduler. */
+import type { Destination } from '../balance/destination.ts';
+import type { VirtualService } from '../balance/virtual-service.ts';
+import type { Endpoints } from './connection-table.ts';
+import type { EngineContext } from './context.ts';
+
+/** The destination for a new connection of `ends`, `null`: nobody takes it. */
+export function schedule(context: EngineContext, ends: Endpoints, service: VirtualService): Destination | null {
+  const { flow } = context;
+  flow.ipv6 = ends.ipv6;
+  flow.protocol = ends.protocol;
+  flow.client0 = ends.source0;
+  flow.client1 = ends.source1;
+  flow.client2 = ends.source2;
+  flow.client3 = ends.source3;
+  flow.clientPort = ends.sourcePort;
+  flow.virtual0 = ends.destination0;
+  flow.virtual1 = ends.destination1;
+  flow.virtual2 = ends.destination2;
+  flow.virtual3 = ends.destination3;
+  flow.virtualPort = ends.destinationPort;
+  flow.mark = service.mark;
+  return service.scheduler.pick(flow, context.nowTick);
+}
