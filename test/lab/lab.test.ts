@@ -68,7 +68,9 @@ describe.each(BACK_ENDS)(
         expect(sum(requests)).toBe(1000);
         // Connections take turns exactly. At its end ab opens up to 20 without a request, on whichever servers.
         expect(Math.max(...inTable) - Math.min(...inTable)).toBeLessThanOrEqual(1);
-        expect(sum(inTable)).toBeGreaterThanOrEqual(1000);
+        // The client may use a port again. With direct routing the director never sees the servers' FIN, so for it the
+        // connection goes on, as with IPVS in the kernel, and is counted once.
+        expect(sum(inTable)).toBeGreaterThanOrEqual(mode === 'dr' ? 900 : 1000);
         expect(sum(inTable)).toBeLessThanOrEqual(1020);
         for (const count of requests) expect(Math.abs(count - 1000 / 3)).toBeLessThanOrEqual(20);
         expect(result.perServer[FALLBACK]).toBe(0);

@@ -3,6 +3,7 @@
  * program `ping` of iputils.
  */
 import { spawn } from 'node:child_process';
+import { getSystemErrorMap } from 'node:util';
 import { pingOnce, pingUnavailable } from '../../native/icmp-socket.ts';
 import { type Checker, type CheckerKind, type CheckResult, healthy, unhealthy } from '../checker.ts';
 import { RawIcmp } from '../raw-icmp.ts';
@@ -112,7 +113,15 @@ export async function openPinger(means: PingMeans): Promise<Pinger> {
 
 async function echoByLibc(address: string, timeoutMs: number, signal: AbortSignal): Promise<string | null> {
   const { ok, reason } = await pingOnce({ address, timeoutMs, signal });
-  return ok ? null : (reason ?? 'no echo reply');
+  return ok ? null : inWords(reason ?? '');
+}
+
+/** The reason as the other two ways put it. */
+function inWords(reason: string): string {
+  if (reason === '' || reason.startsWith('no answer in') || reason === 'cancelled') return 'no echo reply';
+  const code = /\bE[A-Z]+\b/.exec(reason)?.[0];
+  const known = [...getSystemErrorMap().values()].find(([name]) => name === code);
+  return known === undefined ? reason : known[1];
 }
 
 async function echoByProgram(
