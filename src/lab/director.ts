@@ -118,7 +118,9 @@ export class Director {
 
   /** Runs `ipvsadm` with these words. */
   async ipvsadm(...words: string[]): Promise<string> {
-    return (await this.#lab.mustRun(this.#lab.director, [...packageProgram('uipvsadm'), ...words])).stdout;
+    const { code, stdout, stderr } = await this.#lab.run(this.#lab.director, [...packageProgram('uipvsadm'), ...words]);
+    if (code === 0) return stdout;
+    throw new LabError(`\`ipvsadm ${words.join(' ')}\` ended with ${code}: ${stderr.trim()}`);
   }
 
   /** Lines of /var/log/ldirectord.log that came since the last call, without date, name and process number. */

@@ -1,12 +1,12 @@
 /** `uipvs lab`: tries the balancer in a network of its own. */
 import { constants } from 'node:os';
-import { LabError, LabInterrupted } from './host.ts';
+import { LabError, LabInterrupted, missingPackages } from './host.ts';
 import { findLeftovers, findRunning, removeLab } from './leftovers.ts';
 import { LAB_HELP, parseLabArguments, type RunLabOptions } from './options.ts';
 import { isInsideUserNamespace, runInUserNamespace } from './ordinary-user.ts';
 import { formatDistribution, formatSummary, Progress, type TextSink } from './report.ts';
 import { Lab } from './run.ts';
-import { requireProgramsFor, runScenario, type ScenarioOutcome, visitText } from './scenario.ts';
+import { programsFor, requireProgramsFor, runScenario, type ScenarioOutcome, visitText } from './scenario.ts';
 import { SCENARIOS } from './scenarios/index.ts';
 
 /** Where the lab writes; `process` is of this shape. */
@@ -34,6 +34,16 @@ export async function runLab(argv: readonly string[], io: LabIo): Promise<number
     if (!(error instanceof LabError)) throw error;
     io.stderr.write(`uipvs lab: ${error.message}\n`);
     return 1;
+  }
+}
+
+/** The Debian and Ubuntu packages that the run these words ask for still lacks here; none for words that are wrong. */
+export function missingPackagesFor(argv: readonly string[]): string[] {
+  try {
+    const command = parseLabArguments(argv);
+    return command.word === 'run' ? missingPackages(programsFor(command.options)) : [];
+  } catch {
+    return [];
   }
 }
 

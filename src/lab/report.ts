@@ -192,8 +192,11 @@ export function formatSummary(result: LabResult, options: RunLabOptions, remarks
   ];
   const servers = Object.entries(result.perServer).filter(([address]) => !isFallbackLabel(address));
   const counts = servers.map(([, count]) => count);
-  if (options.steps.length === 0 && result.scheduler === 'rr') {
-    lines.push(`The servers took turns: ${Math.min(...counts)} to ${Math.max(...counts)} requests each.`);
+  const [least, most] = [Math.min(...counts), Math.max(...counts)];
+  // The last connections of ab, up to its concurrency, may end without a request.
+  const evenly = most - least <= options.concurrency;
+  if (options.steps.length === 0 && result.scheduler === 'rr' && evenly) {
+    lines.push(`The servers took turns: ${least} to ${most} requests each.`);
   }
   for (const [address, count] of Object.entries(result.perServer)) {
     if (isFallbackLabel(address) && count > 0) {

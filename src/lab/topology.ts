@@ -73,6 +73,8 @@ export interface TutorialVariation {
   readonly port?: number;
   /** Whether a fallback answers on the director. */
   readonly fallback?: boolean;
+  /** Whether the director forwards, as a router does, what is not for the service; in `masq` only. */
+  readonly forwarding?: boolean;
 }
 
 /**
@@ -81,7 +83,7 @@ export interface TutorialVariation {
  * and the servers know nothing of the director.
  */
 export function tutorialTopology(mode: LabMode, variation: TutorialVariation = {}): LabTopology {
-  const { family = 'ipv4', port = 80, fallback = true } = variation;
+  const { family = 'ipv4', port = 80, fallback = true, forwarding = true } = variation;
   const plan = ADDRESSES[family];
   const separate = mode === 'masq';
   const settings = family === 'ipv6' ? READY_AT_ONCE : {};
@@ -98,7 +100,7 @@ export function tutorialTopology(mode: LabMode, variation: TutorialVariation = {
   });
   const director = host('director', 'director', {
     links: separate ? [serverLink, clientLink] : [serverLink],
-    settings: separate ? { ...settings, [FORWARDING[family]]: '1' } : settings,
+    settings: separate && forwarding ? { ...settings, [FORWARDING[family]]: '1' } : settings,
   });
   const servers = plan.servers.map((address, index) => serverHost(`rs${index + 1}`, address, mode, family));
   return {
