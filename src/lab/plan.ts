@@ -64,7 +64,9 @@ function planHost(host: LabHost, labId: string, bridgeSpace: string): HostComman
     const peer = ['peer', 'name', port, 'netns', bridgeSpace];
     commands.push(['ip', 'link', 'add', 'name', link.name, 'netns', space, 'type', 'veth', ...peer]);
     commands.push(['ip', '-n', bridgeSpace, 'link', 'set', port, 'master', bridgeName(link.network), 'up']);
-    for (const address of link.addresses) commands.push(addAddress(space, address, link.name));
+    link.addresses.forEach((address, index) => {
+      commands.push([...addAddress(space, address, link.name), ...(index > 0 ? notAsSource(address) : [])]);
+    });
     commands.push(['ip', '-n', space, 'link', 'set', link.name, 'up']);
   }
   if (host.gateway !== null) {
@@ -76,6 +78,14 @@ function planHost(host: LabHost, labId: string, bridgeSpace: string): HostComman
 /** IPv6 addresses are there at once, without asking the others first. */
 function addAddress(space: string, address: string, link: string): HostCommand {
   return ['ip', '-n', space, 'address', 'add', address, 'dev', link, ...(address.includes(':') ? ['nodad'] : [])];
+}
+
+/**
+ * Of several IPv6 addresses a host calls others from the newest: a director would check its servers from the virtual
+ * address, and a server that holds this itself would answer itself. IPv4 keeps to the first.
+ */
+function notAsSource(address: string): string[] {
+  return address.includes(':') ? ['preferred_lft', '0'] : [];
 }
 
 /** Where checksums are left to the receiving end of a cable, and who has to finish them instead. */

@@ -17,7 +17,7 @@ export interface LabLink {
   readonly name: string;
   /** Name of the network it is plugged into. */
   readonly network: string;
-  /** With prefix length; the first is the primary one. */
+  /** With prefix length; the first is the one that the host calls others from. */
   readonly addresses: readonly string[];
 }
 
