@@ -19,6 +19,9 @@ const IPPROTO_GRE = 47;
 const IPPROTO_RAW = 255;
 const SOL_IPV6 = 41;
 const IPV6_V6ONLY = 26;
+const SOL_UDP = 17;
+/** Tunnels may leave the checksum of the outer datagram out (RFC 6935). */
+const UDP_NO_CHECK6_RX = 102;
 const STANDARD_INPUT = 0;
 const POLLFD_BYTES = 8;
 const PACKET_BYTES_MAX = 65_536;
@@ -36,7 +39,10 @@ function openIncoming(libc: Libc, tunnel: string, six: boolean, guePort: number)
   const family = six ? AF_INET6 : AF_INET;
   if (tunnel === 'gue') {
     const fd = libc.socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (six) libc.setsockopt(fd, SOL_IPV6, IPV6_V6ONLY, 1);
+    if (six) {
+      libc.setsockopt(fd, SOL_IPV6, IPV6_V6ONLY, 1);
+      libc.setsockopt(fd, SOL_UDP, UDP_NO_CHECK6_RX, 1);
+    }
     libc.bind(fd, socketAddress(six, guePort));
     return [{ fd, form: 'gue' }];
   }

@@ -92,6 +92,11 @@ describe(
       expect(run.stderr).toContain('virtual6=[fd00:1::120]:80');
       expectTurns(result, ADDRESSES.ipv6.servers);
     });
+
+    test('GUE, whose outer datagrams have no checksum', async ({ skip }) => {
+      const { result } = await runLab(skip, ['--family', '6', '--mode', 'tun', '--tunnel', 'gue', ...FEW]);
+      expectTurns(result, ADDRESSES.ipv6.servers);
+    });
   },
   LONG_MS,
 );
