@@ -1,27 +1,48 @@
-/** The configuration file of the lab's uldirectord: the tutorial's, word for word, unless options ask for less. */
-import type { LabMode } from './topology.ts';
+/** The configuration file of the lab's uldirectord: the tutorial's, word for word, and its variations. */
+import { endpoint, type LabFamily } from './addresses.ts';
+import { type LabMode, type LabTopology, realServers, tutorialTopology } from './topology.ts';
 
-const TUTORIAL = `checktimeout=10
+const PREAMBLE = `checktimeout=10
 checkinterval=2
 autoreload=no
 logfile="/var/log/ldirectord.log"
 quiescent=yes
-
-virtual=192.168.1.120:80
-\treal=192.168.1.11:80 masq
-\treal=192.168.1.12:80 masq
-\treal=192.168.1.13:80 masq
-\tfallback=127.0.0.1:80 masq
-\tscheduler=rr
-\tprotocol=tcp
-\tchecktype=ping
 `;
 
 /** The scheduler that the tutorial names. */
 export const TUTORIAL_SCHEDULER = 'rr';
 
-/** The tutorial's file; direct routing says `gate` in it, and another scheduler replaces `rr`. */
-export function directorConfiguration(mode: LabMode, scheduler: string): string {
-  const text = TUTORIAL.replace(`scheduler=${TUTORIAL_SCHEDULER}\n`, `scheduler=${scheduler}\n`);
-  return mode === 'dr' ? text.replaceAll(' masq\n', ' gate\n') : text;
+/** How ldirectord.cf calls each way to the servers. */
+const METHOD_WORDS: Readonly<Record<LabMode, string>> = { fullnat: 'masq', masq: 'masq', dr: 'gate', tun: 'ipip' };
+
+export interface ServiceWords {
+  readonly scheduler: string;
+  readonly protocol: 'tcp' | 'udp';
+  readonly checktype: string;
+  /** Further lines of the service: `ops=yes`. */
+  readonly more?: readonly string[];
+}
+
+/** The file for the one service of a topology. */
+export function serviceConfiguration(topology: LabTopology, words: ServiceWords): string {
+  const six = topology.family === 'ipv6' ? '6' : '';
+  const method = METHOD_WORDS[topology.mode];
+  const lines = [
+    ...realServers(topology).map(({ address, port }) => `real${six}=${endpoint(address, port)} ${method}`),
+    ...topology.servers
+      .filter((server) => server.fallback)
+      .map(({ address, port }) => `fallback${six}=${endpoint(address, port)} ${method}`),
+    `scheduler=${words.scheduler}`,
+    `protocol=${words.protocol}`,
+    `checktype=${words.checktype}`,
+    ...(words.more ?? []),
+  ];
+  const service = `virtual${six}=${endpoint(topology.virtualAddress, topology.virtualPort)}`;
+  return `${PREAMBLE}\n${service}\n${lines.map((line) => `\t${line}\n`).join('')}`;
+}
+
+/** The tutorial's file. ldirectord pings IPv4 only, so with IPv6 it connects to the servers instead. */
+export function directorConfiguration(mode: LabMode, scheduler: string, family: LabFamily = 'ipv4'): string {
+  const checktype = family === 'ipv6' ? 'connect' : 'ping';
+  return serviceConfiguration(tutorialTopology(mode, { family }), { scheduler, protocol: 'tcp', checktype });
 }

@@ -4,9 +4,10 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import type { EngineCounters } from '../model/commands.ts';
+import { endpoint } from './addresses.ts';
 import { LabError, waitFor } from './host.ts';
 import type { Lab } from './run.ts';
-import { FALLBACK_ADDRESS } from './topology.ts';
+import type { LabTopology } from './topology.ts';
 
 const PROGRAMS = new URL('../bin/', import.meta.url);
 const READY = /^uipvsd ready/m;
@@ -21,20 +22,42 @@ export function packageProgram(name: string): string[] {
 /** One line of `uipvsadm -Ln` about a real server. */
 export interface TableEntry {
   readonly address: string;
+  readonly port: number;
   readonly method: string;
   readonly weight: number;
 }
 
+/** `  -> 192.168.1.11:80` or `  -> [fd00:1::11]:80`, then what follows on the line. */
+const SERVER_LINE = / {2}-> (?:\[([0-9a-f:]+)\]|([0-9.]+)):([0-9]+) +(.*)$/;
+
 /** Reads the real servers out of `ipvsadm -Ln`. */
 export function parseTable(listing: string): TableEntry[] {
-  const lines = listing.matchAll(/^ {2}-> ([0-9.]+):[0-9]+ +([A-Z][a-z]+) +([0-9]+) /gm);
-  return [...lines].map(([, address, method, weight]) => ({ address, method, weight: Number(weight) }));
+  return serverLines(listing).flatMap(({ address, port, words: [method, weight] }) =>
+    /^[A-Z]/.test(method) ? [{ address, port, method, weight: Number(weight) }] : [],
+  );
 }
 
-/** Reads the connections of every real server out of `ipvsadm -Ln --stats --exact`. */
+/** Reads the connections of every real server out of `ipvsadm -Ln --stats --exact`, by `ADDRESS:PORT`. */
 export function parseTableConnections(listing: string): Record<string, number> {
-  const lines = listing.matchAll(/^ {2}-> ([0-9.]+):[0-9]+ +([0-9]+) /gm);
-  return Object.fromEntries([...lines].map(([, address, connections]) => [address, Number(connections)]));
+  return Object.fromEntries(
+    serverLines(listing).map(({ address, port, words: [connections] }) => [
+      endpoint(address, port),
+      Number(connections),
+    ]),
+  );
+}
+
+function serverLines(listing: string) {
+  return listing.split('\n').flatMap((line) => {
+    const found = SERVER_LINE.exec(line);
+    if (found === null) return [];
+    const [, six, four, port, rest] = found;
+    return [{ address: six ?? four, port: Number(port), words: rest.split(/ +/) }];
+  });
+}
+
+function labelsByEndpoint(topology: LabTopology): Map<string, string> {
+  return new Map(topology.servers.map(({ address, port, label }) => [endpoint(address, port), label]));
 }
 
 function lastLines(text: string, count: number): string {
@@ -81,9 +104,23 @@ export class Director {
 
   /** Starts uldirectord as a daemon of its own, with this configuration. */
   async startHealthChecks(configuration: string): Promise<void> {
-    const file = this.#lab.path('ldirectord.cf');
-    writeFileSync(file, configuration);
-    await this.#lab.mustRun(this.#lab.director, [...packageProgram('uldirectord'), file, 'start']);
+    this.writeConfiguration(configuration);
+    await this.#lab.mustRun(this.#lab.director, [...packageProgram('uldirectord'), this.configurationFile, 'start']);
+  }
+
+  writeConfiguration(configuration: string): void {
+    writeFileSync(this.configurationFile, configuration);
+  }
+
+  get configurationFile(): string {
+    return this.#lab.path('ldirectord.cf');
+  }
+
+  /** Runs `ipvsadm` with these words. */
+  async ipvsadm(...words: string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.#lab.run(this.#lab.director, [...packageProgram('uipvsadm'), ...words]);
+    if (code === 0) return stdout;
+    throw new LabError(`\`ipvsadm ${words.join(' ')}\` ended with ${code}: ${stderr.trim()}`);
   }
 
   /** Lines of /var/log/ldirectord.log that came since the last call, without date, name and process number. */
@@ -96,24 +133,51 @@ export class Director {
     return lines.filter((line) => line !== '');
   }
 
-  async listing(...words: string[]): Promise<string> {
-    const command = [...packageProgram('uipvsadm'), '-L', '-n', ...words];
-    return (await this.#lab.mustRun(this.#lab.director, command)).stdout;
+  listing(...words: string[]): Promise<string> {
+    return this.ipvsadm('-L', '-n', ...words);
   }
 
-  /** Waits until these servers are in the table with a weight above 0, and the fallback is not. */
-  async waitForServers(addresses: readonly string[]): Promise<void> {
+  /** Connections by server label, as the table counts them. */
+  async tableConnections(): Promise<Record<string, number>> {
+    const counted = parseTableConnections(await this.listing('--stats', '--exact'));
+    const labels = labelsByEndpoint(this.#lab.topology);
+    return Object.fromEntries(Object.entries(counted).map(([at, count]) => [labels.get(at) ?? at, count]));
+  }
+
+  /**
+   * Waits until these servers, named by their labels, are in the table with a weight above 0, and no fallback is.
+   * Throws a LabError when they do not come, at once when uipvsd refused something.
+   */
+  async waitForServers(labels: readonly string[]): Promise<void> {
+    await this.waitForTable(
+      (serving) => {
+        const complete = labels.every((label) => serving.has(label));
+        return complete && !this.#lab.topology.servers.some((server) => server.fallback && serving.has(server.label));
+      },
+      `not all of ${labels.join(', ')} came into the table`,
+    );
+  }
+
+  /** Waits until `good` holds for the labels of all servers with a weight above 0; otherwise a LabError says `failure`. */
+  async waitForTable(good: (serving: ReadonlySet<string>) => boolean, failure: string): Promise<void> {
+    const labels = labelsByEndpoint(this.#lab.topology);
     let listing = '';
     const complete = async () => {
+      const refusal = this.#refusal();
+      if (refusal !== null) throw new LabError(`uipvsd refused what this lab needs: ${refusal}`);
       listing = await this.listing();
-      const entries = parseTable(listing);
-      const serving = new Set(entries.filter((entry) => entry.weight > 0).map((entry) => entry.address));
-      return addresses.every((address) => serving.has(address)) && !serving.has(FALLBACK_ADDRESS) ? true : null;
+      const entries = parseTable(listing).filter((entry) => entry.weight > 0);
+      const serving = new Set(entries.map(({ address, port }) => endpoint(address, port)));
+      return good(new Set([...serving].map((at) => labels.get(at) ?? at))) ? true : null;
     };
     const timing = { timeoutMs: TABLE_TIMEOUT_MS, everyMs: 200, signal: this.#signal };
     if ((await waitFor(complete, timing)) !== null) return;
-    const log = lastLines(this.#read('log/ldirectord.log'), 8);
-    throw new LabError(`not all of ${addresses.join(', ')} came into the table:\n${listing}${log}`);
+    throw new LabError(`${failure}:\n${listing}${lastLines(this.#read('log/ldirectord.log'), 8)}`);
+  }
+
+  /** What uipvsd said that it does not support yet, in the log of the health checks. */
+  #refusal(): string | null {
+    return /failed: (.*: not supported yet)/.exec(this.#read('log/ldirectord.log'))?.[1] ?? null;
   }
 
   /** What the engine counted: drops and passes by reason. */

@@ -65,15 +65,27 @@ const PACKAGES: Readonly<Record<string, string>> = {
   unshare: 'util-linux',
   ethtool: 'ethtool',
   tcpdump: 'tcpdump',
+  ss: 'iproute2',
+  dnsmasq: 'dnsmasq-base',
+  dnsperf: 'dnsperf',
+  vsftpd: 'vsftpd',
+  curl: 'curl',
+  ldirectord: 'ldirectord',
+  ipvsadm: 'ipvsadm',
 };
+
+/** The packages of those programs that are missing here. */
+export function missingPackages(names: readonly string[]): string[] {
+  return [...new Set(names.filter((name) => !hasProgram(name)).map((name) => PACKAGES[name] ?? name))];
+}
 
 /** Throws a LabError that names the missing programs and the line that installs them. */
 export function requirePrograms(names: readonly string[]): void {
   const missing = names.filter((name) => !hasProgram(name));
   if (missing.length === 0) return;
-  const packages = [...new Set(missing.map((name) => PACKAGES[name] ?? name))];
+  const packages = missingPackages(missing).join(' ');
   throw new LabError(
-    `the lab needs ${missing.join(', ')}; on Debian and Ubuntu: sudo apt-get install -y ${packages.join(' ')}`,
+    `the lab needs ${missing.join(', ')}; on Debian and Ubuntu: sudo apt-get install -y --no-install-recommends ${packages}`,
   );
 }
 

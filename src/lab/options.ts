@@ -1,8 +1,11 @@
 /** The words after `uipvs lab`: commands, options, and the sentences for wrong ones. */
 import { parseArgs } from 'node:util';
+import { ADDRESSES, type LabFamily } from './addresses.ts';
 import { TUTORIAL_SCHEDULER } from './configuration.ts';
 import { LabError } from './host.ts';
-import { LAB_MODES, type LabMode, SERVER_ADDRESSES } from './topology.ts';
+import { SCENARIOS } from './scenarios/index.ts';
+import type { ScenarioKind } from './scenarios/kind.ts';
+import { LAB_TUNNELS, type LabMode, type LabTunnel } from './topology.ts';
 
 /** At `afterRequests` answered requests this server loses its link, or gets it back. */
 export interface PowerStep {
@@ -14,6 +17,11 @@ export interface PowerStep {
 export interface RunLabOptions {
   readonly scenario: string;
   readonly mode: LabMode;
+  readonly family: LabFamily;
+  /** Of mode `tun`. */
+  readonly tunnel: LabTunnel;
+  /** One-packet scheduling: every datagram by itself. */
+  readonly onePacket: boolean;
   readonly io: 'packet-mmsg' | 'pcap';
   readonly scheduler: string;
   readonly requests: number;
@@ -33,11 +41,6 @@ export type LabCommand =
   | { readonly word: 'clean' }
   | { readonly word: 'help' };
 
-/** Scenario name -> what it shows. */
-export const SCENARIOS: Readonly<Record<string, string>> = {
-  tutorial: 'one client, the director with 192.168.1.120:80, three web servers, ping checks, a fallback page',
-};
-
 export const LAB_HELP = `Usage: uipvs lab [run] [SCENARIO] [OPTIONS]
        uipvs lab list
        uipvs lab clean
@@ -46,15 +49,19 @@ Builds a small network inside this machine, runs uipvsd and uldirectord in it, s
 through them with ab, shows who answered, and removes everything again. Nothing outside the lab is touched.
 
   run               build, measure, remove (scenario: tutorial)
-  list              the scenarios
+  list              the scenarios and their modes
   clean             remove what a killed lab left behind
 
   --scenario NAME   the same as the word after run
   --mode MODE       fullnat (default): the servers need to know nothing of the director
                     masq: the director is the servers' gateway; dr: they answer the client directly
+                    tun: the same through tunnels
+  --family 4|6      IPv4 (default) or IPv6
+  --tunnel KIND     of mode tun: ipip (default), gue or gre
+  --ops             one-packet scheduling (scenario dns)
   --io BACKEND      packet-mmsg (default) or pcap: how uipvsd reads and writes packets
   --scheduler NAME  default rr
-  --requests N      default 1000
+  --requests N      default 1000 (dns 300, ftp 12)
   --concurrency N   default 20
   --kill ADDRESS@N  this server loses its network after N requests; may be repeated
   --revive ADDRESS@N  and has it again after N requests
@@ -69,28 +76,68 @@ export function parseLabArguments(words: readonly string[]): LabCommand {
   if (values.help || positionals[0] === 'help') return { word: 'help' };
   const word = positionals[0] ?? 'run';
   if (word === 'list' || word === 'clean') return { word };
-  const scenario = (word === 'run' ? positionals[1] : word) ?? values.scenario ?? 'tutorial';
-  if (SCENARIOS[scenario] === undefined) {
-    throw new LabError(`there is no scenario "${scenario}"; there is: ${Object.keys(SCENARIOS).join(', ')}`);
+  const name = (word === 'run' ? positionals[1] : word) ?? values.scenario ?? 'tutorial';
+  const scenario = SCENARIOS[name];
+  if (scenario === undefined) {
+    throw new LabError(`there is no scenario "${name}"; there is: ${Object.keys(SCENARIOS).join(', ')}`);
   }
-  const requests = count('--requests', values.requests, 1, 10_000_000);
+  const family = FAMILIES[oneOf('--family', values.family, ['4', '6'] as const)];
+  if (!scenario.families.includes(family)) throw new LabError(`the scenario ${name} has no --family ${values.family}`);
+  const requests = count('--requests', values.requests ?? String(scenario.requests), 1, 10_000_000);
+  const concurrency = count('--concurrency', values.concurrency ?? String(scenario.concurrency), 1, 20_000);
   const steps = [
-    ...(values.kill ?? []).map((text) => powerStep('--kill', text, 'off', requests)),
-    ...(values.revive ?? []).map((text) => powerStep('--revive', text, 'on', requests)),
+    ...(values.kill ?? []).map((text) => powerStep('--kill', text, 'off', requests, family)),
+    ...(values.revive ?? []).map((text) => powerStep('--revive', text, 'on', requests, family)),
   ];
   const options: RunLabOptions = {
-    scenario,
-    mode: oneOf('--mode', values.mode, LAB_MODES),
+    scenario: name,
+    mode: modeOf(scenario, values.mode),
+    family,
+    tunnel: oneOf('--tunnel', values.tunnel ?? 'ipip', LAB_TUNNELS),
+    onePacket: values.ops,
     io: oneOf('--io', values.io, ['packet-mmsg', 'pcap'] as const),
     scheduler: values.scheduler,
     requests,
-    concurrency: Math.min(count('--concurrency', values.concurrency, 1, 20_000), requests),
+    concurrency: Math.min(concurrency, requests),
     steps: steps.sort((a, b) => a.afterRequests - b.afterRequests),
     keep: values.keep,
     json: values.json,
     capture: values.capture ?? null,
   };
+  refuseContradictions(scenario, options, values.tunnel !== undefined);
   return { word: 'run', options };
+}
+
+const FAMILIES: Readonly<Record<'4' | '6', LabFamily>> = { '4': 'ipv4', '6': 'ipv6' };
+
+function modeOf(scenario: ScenarioKind, value: string | undefined): LabMode {
+  return value === undefined ? scenario.modes[0] : oneOf('--mode', value, scenario.modes, `in ${scenario.name}`);
+}
+
+/** What each word allows, but not together. */
+function refuseContradictions(scenario: ScenarioKind, options: RunLabOptions, tunnelGiven: boolean): void {
+  const { name } = scenario;
+  if (tunnelGiven && options.mode !== 'tun') throw new LabError('--tunnel needs --mode tun');
+  if (options.steps.length > 0) {
+    if (!scenario.breakable) throw new LabError(`the scenario ${name} has no --kill and --revive`);
+    if (needsOperator(options)) {
+      throw new LabError(
+        `--kill and --revive need health checks, and ldirectord.cf has no word for --tunnel ${options.tunnel}`,
+      );
+    }
+  }
+  if (!options.onePacket) return;
+  if (name !== 'dns') throw new LabError('--ops is for the scenario dns: one-packet scheduling is for datagrams');
+  if (options.mode === 'masq' || options.mode === 'fullnat') {
+    throw new LabError(
+      '--ops needs --mode dr or tun: a one-packet connection is forgotten at once, so IPVS does not translate its reply',
+    );
+  }
+}
+
+/** ldirectord.cf knows only `ipip`; other tunnels are set up by hand. */
+export function needsOperator({ mode, tunnel }: Pick<RunLabOptions, 'mode' | 'tunnel'>): boolean {
+  return mode === 'tun' && tunnel !== 'ipip';
 }
 
 function parseWords(words: readonly string[]) {
@@ -100,11 +147,14 @@ function parseWords(words: readonly string[]) {
       allowPositionals: true,
       options: {
         scenario: { type: 'string' },
-        mode: { type: 'string', default: 'fullnat' },
+        mode: { type: 'string' },
+        family: { type: 'string', default: '4' },
+        tunnel: { type: 'string' },
+        ops: { type: 'boolean', default: false },
         io: { type: 'string', default: 'packet-mmsg' },
         scheduler: { type: 'string', default: TUTORIAL_SCHEDULER },
-        requests: { type: 'string', default: '1000' },
-        concurrency: { type: 'string', default: '20' },
+        requests: { type: 'string' },
+        concurrency: { type: 'string' },
         kill: { type: 'string', multiple: true },
         revive: { type: 'string', multiple: true },
         capture: { type: 'string' },
@@ -118,10 +168,10 @@ function parseWords(words: readonly string[]) {
   }
 }
 
-function oneOf<T extends string>(option: string, value: string, allowed: readonly T[]): T {
+function oneOf<T extends string>(option: string, value: string, allowed: readonly T[], where = ''): T {
   const found = allowed.find((candidate) => candidate === value);
-  if (found === undefined) throw new LabError(`${option} takes ${allowed.join(', ')}, not "${value}"`);
-  return found;
+  if (found !== undefined) return found;
+  throw new LabError(`${option} ${where}${where === '' ? '' : ' '}takes ${allowed.join(', ')}, not "${value}"`);
 }
 
 function count(option: string, text: string, min: number, max: number): number {
@@ -130,10 +180,17 @@ function count(option: string, text: string, min: number, max: number): number {
   throw new LabError(`${option} takes a number from ${min} to ${max}, not "${text}"`);
 }
 
-function powerStep(option: string, text: string, power: PowerStep['power'], requests: number): PowerStep {
+function powerStep(
+  option: string,
+  text: string,
+  power: PowerStep['power'],
+  requests: number,
+  family: LabFamily,
+): PowerStep {
   const [address, after] = text.split('@');
-  if (after === undefined || !SERVER_ADDRESSES.includes(address)) {
-    throw new LabError(`${option} takes ADDRESS@REQUESTS with one of ${SERVER_ADDRESSES.join(', ')}, not "${text}"`);
+  const { servers } = ADDRESSES[family];
+  if (after === undefined || !servers.includes(address)) {
+    throw new LabError(`${option} takes ADDRESS@REQUESTS with one of ${servers.join(', ')}, not "${text}"`);
   }
   return { address, power, afterRequests: count(option, after, 0, requests) };
 }

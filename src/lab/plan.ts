@@ -22,9 +22,10 @@ export function labIdOf(namespace: string): string | null {
   return NAMESPACE_PATTERN.exec(namespace)?.[1] ?? null;
 }
 
-/** The namespaces of a lab, the switch first. */
+/** The namespaces of a lab, the switch first; a lab without networks has none. */
 export function planNamespaces(topology: LabTopology, labId: string): string[] {
-  return [SWITCH, ...topology.hosts.map((host) => host.name)].map((name) => namespaceName(labId, name));
+  const bridges = Object.keys(topology.networks).length > 0 ? [SWITCH] : [];
+  return [...bridges, ...topology.hosts.map((host) => host.name)].map((name) => namespaceName(labId, name));
 }
 
 /** The commands that build the lab's network, in order; each must succeed. */
@@ -57,23 +58,34 @@ function planHost(host: LabHost, labId: string, bridgeSpace: string): HostComman
     commands.push(['ip', 'netns', 'exec', space, 'sysctl', '-q', '-w', `${setting}=${value}`]);
   }
   commands.push(['ip', '-n', space, 'link', 'set', 'lo', 'up']);
-  for (const address of host.loopbackAddresses) {
-    commands.push(['ip', '-n', space, 'address', 'add', address, 'dev', 'lo']);
-  }
+  for (const address of host.loopbackAddresses) commands.push(addAddress(space, address, 'lo'));
   for (const link of host.links) {
     const port = switchPort(host, link.name);
     const peer = ['peer', 'name', port, 'netns', bridgeSpace];
     commands.push(['ip', 'link', 'add', 'name', link.name, 'netns', space, 'type', 'veth', ...peer]);
     commands.push(['ip', '-n', bridgeSpace, 'link', 'set', port, 'master', bridgeName(link.network), 'up']);
-    for (const address of link.addresses) {
-      commands.push(['ip', '-n', space, 'address', 'add', address, 'dev', link.name]);
-    }
+    link.addresses.forEach((address, index) => {
+      commands.push([...addAddress(space, address, link.name), ...(index > 0 ? notAsSource(address) : [])]);
+    });
     commands.push(['ip', '-n', space, 'link', 'set', link.name, 'up']);
   }
   if (host.gateway !== null) {
     commands.push(['ip', '-n', space, 'route', 'add', 'default', 'via', host.gateway]);
   }
   return commands;
+}
+
+/** IPv6 addresses are there at once, without asking the others first. */
+function addAddress(space: string, address: string, link: string): HostCommand {
+  return ['ip', '-n', space, 'address', 'add', address, 'dev', link, ...(address.includes(':') ? ['nodad'] : [])];
+}
+
+/**
+ * Of several IPv6 addresses a host calls others from the newest: a director would check its servers from the virtual
+ * address, and a server that holds this itself would answer itself. IPv4 keeps to the first.
+ */
+function notAsSource(address: string): string[] {
+  return address.includes(':') ? ['preferred_lft', '0'] : [];
 }
 
 /** Where checksums are left to the receiving end of a cable, and who has to finish them instead. */

@@ -1,6 +1,8 @@
 /** What a lab shows: the picture of its network, its progress, and the result in plain words. 80 columns. */
+
+import { endpoint } from './addresses.ts';
 import type { RunLabOptions } from './options.ts';
-import { FALLBACK_ADDRESS, hostOf, hostsOf, type LabTopology, mainAddress } from './topology.ts';
+import { clientOf, directorOf, isFallbackLabel, type LabTopology, mainAddress, realServers } from './topology.ts';
 
 const COLUMNS = 80;
 const BAR_CELLS = 24;
@@ -15,12 +17,16 @@ export interface TextSink {
 export interface LabResult {
   readonly scenario: string;
   readonly mode: string;
+  /** `ipv4` or `ipv6`. */
+  readonly family: string;
+  /** Of mode `tun`: `ipip`, `gue` or `gre`; otherwise `null`. */
+  readonly tunnel: string | null;
   readonly io: string;
   readonly scheduler: string;
   readonly requests: number;
   readonly failed: number;
   readonly requestsPerSecond: number;
-  /** Requests that each web server counted, by address; the fallback is 127.0.0.1. */
+  /** Requests that each server counted, by address; the fallback is 127.0.0.1 or ::1. */
   readonly perServer: Readonly<Record<string, number>>;
   /**
    * Connections that `ipvsadm --stats` shows, by address: a few more than requests, since `ab` opens up to
@@ -29,7 +35,7 @@ export interface LabResult {
   readonly perServerInTable: Readonly<Record<string, number>>;
   /** Frames the engine dropped, by reason. */
   readonly reasonsDropped: Readonly<Record<string, number>>;
-  /** TCP segments with a wrong checksum at the client and the servers; `null`: not verified without ethtool. */
+  /** Segments and datagrams with a wrong checksum at the client and the servers; `null`: not verified. */
   readonly wrongChecksums: number | null;
 }
 
@@ -93,23 +99,18 @@ function shorten(text: string, columns: number): string {
   return text.length <= columns ? text : `${text.slice(0, columns - 3)}...`;
 }
 
-/** The network as boxes and lines. */
-export function drawTopology(topology: LabTopology): string {
-  const client = hostOf(topology, 'client');
-  const director = hostOf(topology, 'director');
-  const servers = hostsOf(topology, 'server');
-  const virtual = `${topology.virtualAddress}:${topology.virtualPort}`;
+/** The network as boxes and lines. `client` and `director`: the programs that run there. */
+export function drawTopology(topology: LabTopology, client = 'ab', director = 'uipvsd, uldirectord'): string {
+  const virtual = `VIP ${endpoint(topology.virtualAddress, topology.virtualPort)}`;
+  const servers = realServers(topology).map(({ name, address, port }) => `${name}  ${endpoint(address, port)}`);
+  if (Object.keys(topology.networks).length === 0) {
+    return indented(box('this host', [client, `${virtual} on lo`, director, ...servers]));
+  }
+  const addresses = directorOf(topology).links.map((link) => link.addresses[0].split('/')[0]);
   const boxes = [
-    box('client', [mainAddress(client), 'ab']),
-    box('director', [
-      ...director.links.map((link) => link.addresses[0].split('/')[0]),
-      `VIP ${virtual}`,
-      'uipvsd, uldirectord',
-    ]),
-    box(
-      'servers',
-      servers.map((server) => `${server.name}  ${mainAddress(server)}:80`),
-    ),
+    box('client', [mainAddress(clientOf(topology)), client]),
+    box('director', [...addresses, virtual, director]),
+    box('servers', servers),
   ];
   const rows = beside(boxes, '   ');
   const widths = boxes.map((lines) => lines[0].length);
@@ -129,6 +130,10 @@ export function drawTopology(topology: LabTopology): string {
     lines.push(`${mark('='.repeat(total), middles, '+')}`);
     lines.push(topology.networks['servers']);
   }
+  return indented(lines);
+}
+
+function indented(lines: readonly string[]): string {
   return lines.map((line) => `  ${line}`.trimEnd()).join('\n');
 }
 
@@ -159,8 +164,9 @@ export function formatPassing(served: Readonly<Record<string, number>>, requests
   return `  ${total} of ${requests} answered   ${parts.join('   ')}`;
 }
 
-function shortName(address: string): string {
-  return address === FALLBACK_ADDRESS ? 'fallback' : `.${address.split('.')[3]}`;
+/** `.11`, `:11` (IPv6), `:8001`. */
+function shortName(label: string): string {
+  return isFallbackLabel(label) ? 'fallback' : (/[.:][^.:]*$/.exec(label)?.[0] ?? label);
 }
 
 /** The distribution as bars: requests as the servers count them, connections as the director does. */
@@ -170,33 +176,40 @@ export function formatDistribution(result: LabResult): string {
     `  ${name.padEnd(21)}${counts.map((count) => String(count).padStart(13)).join('')}  ${bar}`.trimEnd();
   const title = row('server', ['requests', 'connections'], '');
   const rows = Object.entries(result.perServer).map(([address, count]) => {
-    const name = address === FALLBACK_ADDRESS ? `${address} (fallback)` : address;
+    const name = isFallbackLabel(address) ? `${address} (fallback)` : address;
     const counts = [count, result.perServerInTable[address] ?? '-'];
     return row(name, counts, '#'.repeat(Math.round((count / most) * BAR_CELLS)));
   });
   return [title, ...rows].join('\n');
 }
 
-/** The result in sentences. */
-export function formatSummary(result: LabResult, options: RunLabOptions): string {
+/** The result in sentences; `remarks` are the scenario's own. */
+export function formatSummary(result: LabResult, options: RunLabOptions, remarks: readonly string[] = []): string {
   const answered = result.requests - result.failed;
   const rate = Math.round(result.requestsPerSecond);
   const lines = [
     `${answered} of ${result.requests} requests were answered, ${result.failed} were lost; ${rate} requests a second.`,
   ];
-  const servers = Object.entries(result.perServer).filter(([address]) => address !== FALLBACK_ADDRESS);
+  const servers = Object.entries(result.perServer).filter(([address]) => !isFallbackLabel(address));
   const counts = servers.map(([, count]) => count);
-  if (options.steps.length === 0 && result.scheduler === 'rr') {
-    lines.push(`The servers took turns: ${Math.min(...counts)} to ${Math.max(...counts)} requests each.`);
+  const [least, most] = [Math.min(...counts), Math.max(...counts)];
+  // The last connections of ab, up to its concurrency, may end without a request.
+  const evenly = most - least <= options.concurrency;
+  if (options.steps.length === 0 && result.scheduler === 'rr' && evenly) {
+    lines.push(`The servers took turns: ${least} to ${most} requests each.`);
   }
-  if (result.perServer[FALLBACK_ADDRESS] > 0) {
-    lines.push(`${result.perServer[FALLBACK_ADDRESS]} requests found no server alive and got the fallback page.`);
+  for (const [address, count] of Object.entries(result.perServer)) {
+    if (isFallbackLabel(address) && count > 0) {
+      lines.push(`${count} requests found no server alive and got the fallback page.`);
+    }
   }
+  lines.push(...remarks);
   const dropped = Object.entries(result.reasonsDropped).filter(([, count]) => count > 0);
   if (dropped.length > 0) {
     lines.push(`Packets dropped by uipvsd: ${dropped.map(([reason, count]) => `${count} ${reason}`).join(', ')}.`);
   }
-  if (result.wrongChecksums === null) lines.push('Checksums were not verified; that needs ethtool.');
-  else if (result.wrongChecksums > 0) lines.push(`${result.wrongChecksums} segments arrived with a wrong checksum.`);
+  if (result.wrongChecksums === null) {
+    lines.push('Checksums were not verified; that needs ethtool, and a network card or cable between the hosts.');
+  } else if (result.wrongChecksums > 0) lines.push(`${result.wrongChecksums} packets arrived with a wrong checksum.`);
   return lines.join('\n');
 }

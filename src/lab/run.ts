@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { hasProgram, mustRun, type RunOptions, runCommand, startCommand } from './host.ts';
 import { claimLab, removeLab } from './leftovers.ts';
 import { type HostCommand, namespaceName, planChecksums, planNetwork } from './plan.ts';
-import { hostOf, type LabHost, type LabTopology } from './topology.ts';
+import { clientOf, directorOf, type LabHost, type LabTopology } from './topology.ts';
 
 /**
  * Starts a program with the lab's own folders over /run and /var/log, which the director's programs write to.
@@ -74,11 +74,11 @@ export class Lab {
   }
 
   get director(): LabHost {
-    return hostOf(this.topology, 'director');
+    return directorOf(this.topology);
   }
 
   get client(): LabHost {
-    return hostOf(this.topology, 'client');
+    return clientOf(this.topology);
   }
 
   /** Ends every process of the lab and removes its namespaces and files. Says what would not go. */

@@ -6,6 +6,7 @@
  */
 import { createServer } from 'node:http';
 import { parseArgs } from 'node:util';
+import { UNCOUNTED_PATH } from './addresses.ts';
 
 /** One line of the program's output. */
 export interface WebServerReport {
@@ -30,10 +31,13 @@ function main(): void {
   let requests = 0;
   let reported = -1;
 
-  const server = createServer((request, response) => {
-    const client = (request.socket.remoteAddress ?? '').replace(/^::ffff:/, '');
+  const count = (address: string) => {
+    const client = address.replace(/^::ffff:/, '');
     clients[client] = (clients[client] ?? 0) + 1;
     requests += 1;
+  };
+  const server = createServer((request, response) => {
+    if (request.url !== UNCOUNTED_PATH) count(request.socket.remoteAddress ?? '');
     if (!values['keep-alive']) response.shouldKeepAlive = false;
     response.setHeader('Content-Type', 'text/plain');
     response.setHeader('Content-Length', body.length);

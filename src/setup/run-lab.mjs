@@ -2,9 +2,10 @@
 import { startWithNode } from './node-version.mjs';
 
 startWithNode(() =>
-  import('./set-up.mjs').then(async ({ setUpForLab }) => {
+  import('./set-up.mjs').then(async ({ setUpForLab, setUpForScenario }) => {
     await setUpForLab();
-    const { runLab } = await import('../../dist/lab/program.js');
+    const { missingPackagesFor, runLab } = await import('../../dist/lab/program.js');
+    await setUpForScenario(missingPackagesFor(process.argv.slice(2)));
     process.exitCode = await runLab(process.argv.slice(2), process);
   }),
 );

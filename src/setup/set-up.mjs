@@ -10,8 +10,10 @@ import {
   COMPILER_TOOLS,
   installLine,
   installSystemPackages,
+  installWithoutServices,
   LAB_TOOLS,
   missingPackages,
+  SCENARIO_TOOLS,
   TEST_TOOLS,
 } from './system-tools.mjs';
 import { SetUpError, say } from './terminal.mjs';
@@ -30,9 +32,26 @@ export async function setUpForLab() {
   }
 }
 
+/**
+ * What only the scenario asked for needs; throws a SetUpError when it cannot be installed.
+ * @param {readonly string[]} packages
+ */
+export async function setUpForScenario(packages) {
+  if (packages.length === 0) return;
+  const failure = await installWithoutServices(packages);
+  if (failure === null) return;
+  const line = `${installLine(packages)} --no-install-recommends`;
+  throw new SetUpError(`missing packages: ${packages.join(' ')}; ${failure}\nType: ${line}`);
+}
+
 /** For the tests: those whose programs are missing are skipped, so nothing of the system is required. */
 export async function setUpForTests() {
   await setUpPackages([...LAB_TOOLS, ...TEST_TOOLS], 'wanted');
+  const missing = missingPackages(SCENARIO_TOOLS);
+  const failure = missing.length > 0 ? await installWithoutServices(missing) : null;
+  if (failure === null) return;
+  say(`missing packages: ${missing.join(' ')}; ${failure}\nType: ${installLine(missing)} --no-install-recommends`);
+  say('going on without them; the scenarios that need them are left out.');
 }
 
 /**

@@ -32,6 +32,43 @@ export const TEST_TOOLS = [
   { package: 'tshark', present: () => isOnPath('tshark') },
 ];
 
+/** @type {readonly Tool[]} What single scenarios of the lab need, and their tests. */
+export const SCENARIO_TOOLS = [
+  { package: 'dnsmasq-base', present: () => isOnPath('dnsmasq') },
+  { package: 'dnsperf', present: () => isOnPath('dnsperf') },
+  { package: 'vsftpd', present: () => isOnPath('vsftpd') },
+  { package: 'curl', present: () => isOnPath('curl') },
+  { package: 'ldirectord', present: () => isOnPath('ldirectord') && isOnPath('ipvsadm') },
+];
+
+/** Of these packages, those that bring a service that the system would start. */
+const SERVICES = { vsftpd: ['vsftpd'], ldirectord: ['ldirectord', 'ipvsadm'] };
+/**
+ * Hides, from the installation alone, the programs by which it would start services: nobody asked for an FTP server
+ * on this machine.
+ */
+const STARTING_NOTHING = `for program in /usr/sbin/invoke-rc.d /usr/bin/deb-systemd-invoke; do
+  if [ -e "$program" ]; then mount -n --bind /bin/true "$program" || exit 1; fi
+done
+exec "$@"`;
+
+/**
+ * As `installSystemPackages`, but the services of these packages are neither started now nor at the next boot.
+ * @param {readonly string[]} packages
+ * @returns {Promise<string | null>}
+ */
+export async function installWithoutServices(packages) {
+  const services = packages.flatMap((name) => SERVICES[name] ?? []);
+  // What was there before is its owner's business.
+  const fresh = services.filter((name) => !existsSync(`/etc/init.d/${name}`));
+  const prefix = fresh.length > 0 ? ['unshare', '-m', 'sh', '-c', STARTING_NOTHING, 'sh'] : [];
+  const failure = await installSystemPackages(packages, prefix);
+  for (const name of fresh) {
+    if (existsSync(`/etc/init.d/${name}`)) await run('update-rc.d', [name, 'disable']);
+  }
+  return failure;
+}
+
 function hasPcapHeader() {
   return existsSync('/usr/include/pcap/pcap.h') || existsSync('/usr/local/include/pcap/pcap.h');
 }
@@ -55,16 +92,19 @@ export function installLine(packages) {
 /**
  * Installs packages without asking anything.
  * @param {readonly string[]} packages
+ * @param {readonly string[]} [prefix] words before the command that installs
  * @returns {Promise<string | null>} why it could not be done, in one sentence, or `null`.
  */
-export async function installSystemPackages(packages) {
+export async function installSystemPackages(packages, prefix = []) {
   if (!isOnPath('apt-get'))
     return 'this system has no apt-get; install the same programs with its own package manager.';
   if (process.getuid?.() !== 0) return 'installing them needs root.';
   say(`installing ${packages.join(' ')} (apt-get) ...`);
   const env = { DEBIAN_FRONTEND: 'noninteractive' };
   const quietly = ['-o', 'Acquire::Retries=2', '-o', 'DPkg::Lock::Timeout=120', '-qq'];
-  const install = () => run('apt-get', [...quietly, 'install', '-y', '--no-install-recommends', ...packages], { env });
+  const words = ['apt-get', ...quietly, 'install', '-y', '--no-install-recommends', ...packages];
+  const [command, ...args] = [...prefix, ...words];
+  const install = () => run(command, args, { env });
   const haveLists =
     existsSync('/var/lib/apt/lists') && readdirSync('/var/lib/apt/lists').some((name) => name.endsWith('_Packages'));
   let result = haveLists ? await install() : { code: 100, output: '' };

@@ -2,10 +2,11 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { LAB_MODES } from '../../src/lab/topology.ts';
 import { LabHost, type LabRun, whyNoLab, withFolder } from './support.ts';
 
 const BACK_ENDS = ['packet-mmsg', 'pcap'] as const;
+/** Tunnels are in scenarios.test.ts. */
+const MODES = ['fullnat', 'masq', 'dr'] as const;
 const SERVERS = ['192.168.1.11', '192.168.1.12', '192.168.1.13'];
 const FALLBACK = '127.0.0.1';
 const LONG_MS = 120_000;
@@ -56,7 +57,7 @@ function sum(counts: readonly number[]): number {
 describe.each(BACK_ENDS)(
   'the tutorial through %s',
   (io) => {
-    test.for(LAB_MODES)(
+    test.for(MODES)(
       '%s: every request is answered, the servers take turns, nothing is left',
       async (mode, { skip }) => {
         needs(skip, WHY_NOT[io]);
@@ -187,7 +188,7 @@ describe(
 describe(
   'what passes the director',
   () => {
-    test.for(LAB_MODES)('%s: every packet of a capture of both sides has right checksums', async (mode, { skip }) => {
+    test.for(MODES)('%s: every packet of a capture of both sides has right checksums', async (mode, { skip }) => {
       needs(skip, WHY_NO_CAPTURE);
       await withFolder(async (folder) => {
         const file = join(folder, 'lab.pcap');

@@ -11,6 +11,9 @@ test('without words the tutorial runs as the tutorial says', () => {
   expect(options()).toEqual({
     scenario: 'tutorial',
     mode: 'fullnat',
+    family: 'ipv4',
+    tunnel: 'ipip',
+    onePacket: false,
     io: 'packet-mmsg',
     scheduler: 'rr',
     requests: 1000,
@@ -34,6 +37,14 @@ test('run, the scenario, both or neither may stand first', () => {
   }
 });
 
+test('every scenario brings its own mode and its own number of requests', () => {
+  expect(options('dns')).toMatchObject({ mode: 'dr', requests: 300, concurrency: 20 });
+  expect(options('ftp')).toMatchObject({ mode: 'masq', requests: 12, concurrency: 1 });
+  expect(options('real-ldirectord')).toMatchObject({ mode: 'fullnat', requests: 900 });
+  expect(options('dns', '--ops', '--mode', 'tun', '--requests', '7')).toMatchObject({ onePacket: true, requests: 7 });
+  expect(options('--mode', 'tun', '--tunnel', 'gue', '--family', '6')).toMatchObject({ tunnel: 'gue', family: 'ipv6' });
+});
+
 test('servers die and come back in order of their time', () => {
   const steps = options('--revive', '192.168.1.12@700', '--kill', '192.168.1.12@300', '--kill', '192.168.1.11@0').steps;
   expect(steps.map((step) => `${step.power} ${step.address} ${step.afterRequests}`)).toEqual([
@@ -48,8 +59,18 @@ test('no more requests at a time than there are in all, since ab refuses that', 
 });
 
 test.each([
-  [['run', 'other'], 'there is no scenario "other"; there is: tutorial'],
-  [['--mode', 'tun'], '--mode takes fullnat, masq, dr, not "tun"'],
+  [['run', 'other'], 'there is no scenario "other"; there is: tutorial, one-host, dns, ftp, real-ldirectord'],
+  [['--mode', 'bridge'], '--mode in tutorial takes fullnat, masq, dr, tun, not "bridge"'],
+  [['ftp', '--mode', 'dr'], '--mode in ftp takes masq, not "dr"'],
+  [['--family', '5'], '--family takes 4, 6, not "5"'],
+  [['one-host', '--family', '6'], 'the scenario one-host has no --family 6'],
+  [['--tunnel', 'gue'], '--tunnel needs --mode tun'],
+  [['--mode', 'tun', '--tunnel', 'vxlan'], '--tunnel takes ipip, gue, gre, not "vxlan"'],
+  [['--ops'], '--ops is for the scenario dns'],
+  [['dns', '--ops', '--mode', 'masq'], '--ops needs --mode dr or tun'],
+  [['dns', '--kill', '192.168.1.11@3'], 'the scenario dns has no --kill and --revive'],
+  [['--mode', 'tun', '--tunnel', 'gre', '--kill', '192.168.1.11@3'], '--kill and --revive need health checks'],
+  [['--family', '6', '--kill', '192.168.1.11@3'], '--kill takes ADDRESS@REQUESTS with one of fd00:1::11'],
   [['--io', 'ring'], '--io takes packet-mmsg, pcap, not "ring"'],
   [['--requests', '0'], '--requests takes a number from 1 to 10000000, not "0"'],
   [['--requests', '1e3'], '--requests takes a number from 1 to 10000000, not "1e3"'],

@@ -7,6 +7,8 @@ import { LAB_MODES, tutorialTopology } from '../../src/lab/topology.ts';
 const RESULT: LabResult = {
   scenario: 'tutorial',
   mode: 'fullnat',
+  family: 'ipv4',
+  tunnel: null,
   io: 'pcap',
   scheduler: 'rr',
   requests: 1000,
@@ -68,8 +70,8 @@ TCP  192.168.1.120:80 rr
   -> 192.168.1.12:80              Route   0      0          1         
 `;
   expect(parseTable(listing)).toEqual([
-    { address: '192.168.1.11', method: 'Masq', weight: 1 },
-    { address: '192.168.1.12', method: 'Route', weight: 0 },
+    { address: '192.168.1.11', port: 80, method: 'Masq', weight: 1 },
+    { address: '192.168.1.12', port: 80, method: 'Route', weight: 0 },
   ]);
   const statistics = `IP Virtual Server version 1.2.1 (size=4096)
 Prot LocalAddress:Port               Conns   InPkts  OutPkts  InBytes OutBytes
@@ -77,5 +79,5 @@ Prot LocalAddress:Port               Conns   InPkts  OutPkts  InBytes OutBytes
 TCP  192.168.1.120:80                 1000     6000     4000   400000   900000
   -> 192.168.1.11:80                   334     2004     1336   133000   300000
 `;
-  expect(parseTableConnections(statistics)).toEqual({ '192.168.1.11': 334 });
+  expect(parseTableConnections(statistics)).toEqual({ '192.168.1.11:80': 334 });
 });

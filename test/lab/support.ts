@@ -146,6 +146,16 @@ export class LabRun {
     return JSON.parse(this.stdout.trimEnd().split('\n').at(-1) ?? '') as LabResult;
   }
 
+  /**
+   * The same, or the reason in uipvsd's own words when it refused something that it does not do yet. Everything else
+   * that goes wrong throws.
+   */
+  async resultOrRefusal(): Promise<LabResult | { readonly refused: string }> {
+    const status = await this.ended();
+    const refused = /^(?:.*(?:refused what this lab needs|uipvs): )(.+: not supported yet)$/m.exec(this.stderr)?.[1];
+    return status !== 0 && refused !== undefined ? { refused: `uipvsd says: ${refused}` } : this.result();
+  }
+
   /** Processes anywhere on this machine that carry the mark of this lab. */
   processes(): number[] {
     return readdirSync('/proc')

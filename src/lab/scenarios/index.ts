@@ -1,0 +1,13 @@
+/** Every scenario, in the order in which they are listed. */
+import { dns } from './dns.ts';
+import { ftp } from './ftp.ts';
+import type { ScenarioKind } from './kind.ts';
+import { oneHost } from './one-host.ts';
+import { realLdirectord } from './real-ldirectord.ts';
+import { tutorial } from './tutorial.ts';
+
+const ALL: readonly ScenarioKind[] = [tutorial, oneHost, dns, ftp, realLdirectord];
+
+export const SCENARIOS: Readonly<Record<string, ScenarioKind>> = Object.fromEntries(
+  ALL.map((scenario) => [scenario.name, scenario]),
+);
