@@ -19,12 +19,21 @@ export interface GuardTools {
   removeGuard(): Promise<{ readonly table: boolean; readonly hostLink: boolean }>;
 }
 
+export interface Terminal {
+  /** Lines it shows at this moment. */
+  rows(): number;
+}
+
 /** A daemon as `control/client.ts` reaches it. */
 export interface ConnectedDaemon extends DataPlane {
   status(): Promise<DaemonStatus>;
 }
 
 export interface Cli extends Output {
+  /** The terminal that standard output is, or `null`: a file or a pipe. */
+  readonly terminal: Terminal | null;
+  /** Ends after so many milliseconds: true to go on, false when it is time to stop. */
+  pause(ms: number): Promise<boolean>;
   /** Rejects with an IpvsError when no daemon answers. */
   connect(): Promise<ConnectedDaemon>;
   backEnds(): Promise<readonly BackEnd[]>;
@@ -41,6 +50,7 @@ export async function withDaemon(cli: Cli, work: (daemon: ConnectedDaemon) => Pr
   }
 }
 
-export function toJson(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`;
+/** For people to read, or on one line for values that come again and again. */
+export function toJson(value: unknown, oneLine = false): string {
+  return `${JSON.stringify(value, null, oneLine ? 0 : 2)}\n`;
 }

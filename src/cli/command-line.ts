@@ -31,13 +31,15 @@ export interface CommandDescription {
   readonly options: readonly OptionDescription[];
   /** What may stand behind the options, as the help text shows it: `[PATH...]`. `readOptions` gives them as `operands`. */
   readonly operands?: string;
+  /** What an operand can be, for the completion of shells. */
+  readonly operandChoices?: readonly string[];
   /** Below the options in the help text. */
   readonly notes: string;
 }
 
 /** A word below a program (`uipvs status`), with what it does. */
 export interface Word extends CommandDescription {
-  /** Resolves to the exit code. */
+  /** Gets the options by name, and as `operands` what stands behind them. Resolves to the exit code. */
   readonly run: (options: Readonly<Record<string, unknown>>) => Promise<number>;
 }
 
@@ -53,8 +55,8 @@ export async function runWord(
   addVersion(program);
   for (const word of choices) {
     const command = createCommand(program.command(word.name), word, output);
-    command.action(async (options: Record<string, unknown>) => {
-      exitCode = await word.run(options);
+    command.action(async () => {
+      exitCode = await word.run({ ...command.opts(), operands: command.args });
     });
   }
   return (await parse(program, words)) ?? exitCode;

@@ -5,6 +5,7 @@ import { formatEndpoint } from '../model/service.ts';
 import { type Cli, withDaemon } from './cli.ts';
 import { type Word, wholeNumber } from './command-line.ts';
 import { printList } from './print-list.ts';
+import { draw, WATCH_OPTION } from './watch.ts';
 
 export function connectionsWord(cli: Cli): Word {
   return {
@@ -12,6 +13,7 @@ export function connectionsWord(cli: Cli): Word {
     summary: 'list the connections',
     options: [
       { flags: '--json', description: 'print a JSON array, one connection a line' },
+      WATCH_OPTION,
       {
         flags: '--limit <count>',
         description: 'connections at most',
@@ -27,17 +29,20 @@ export function connectionsWord(cli: Cli): Word {
   template        true for a persistence template
   origin          LOCAL, or SYNC when it came from another director
   engine          name and data of the persistence engine, where there is one`,
-    run: ({ json, limit }) =>
-      withDaemon(cli, async (daemon) => {
-        await printList(cli, walkConnections(daemon), {
-          json: json === true,
-          heading: row('PROTOCOL', 'EXPIRES', 'STATE', 'CLIENT', 'VIRTUAL', 'DESTINATION'),
-          format: formatConnection,
-          whenEmpty: 'there are no connections\n',
-          ...(limit === undefined ? {} : { limit: limit as number }),
-        });
-        return 0;
-      }),
+    run: ({ json, limit, watch }) =>
+      withDaemon(cli, (daemon) =>
+        draw(cli, watch === true, (canvas) =>
+          printList(canvas, walkConnections(daemon), {
+            json: json === true,
+            oneLine: watch === true,
+            heading: row('PROTOCOL', 'EXPIRES', 'STATE', 'CLIENT', 'VIRTUAL', 'DESTINATION'),
+            format: formatConnection,
+            whenEmpty: 'there are no connections\n',
+            // A screen shows no more than its first lines, and the heading is one of them.
+            limit: (limit as number | undefined) ?? (json === true ? Number.POSITIVE_INFINITY : canvas.rows - 1),
+          }),
+        ),
+      ),
   };
 }
 

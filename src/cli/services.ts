@@ -4,12 +4,13 @@ import { formatEndpoint, formatServiceKey, type ServiceStatus } from '../model/s
 import { type Cli, withDaemon } from './cli.ts';
 import type { Word } from './command-line.ts';
 import { printList } from './print-list.ts';
+import { draw, WATCH_OPTION } from './watch.ts';
 
 export function servicesWord(cli: Cli): Word {
   return {
     name: 'services',
     summary: 'list the virtual services and their destinations',
-    options: [{ flags: '--json', description: 'print a JSON array, one service a line' }],
+    options: [{ flags: '--json', description: 'print a JSON array, one service a line' }, WATCH_OPTION],
     notes: `Keys of each service with --json:
   spec          key ({ protocol, address, port } or { mark, family }), scheduler, schedulerFlags,
                 persistenceTimeoutSeconds, netmask, persistenceEngine, onePacket, sourceNat
@@ -18,15 +19,17 @@ export function servicesWord(cli: Cli): Word {
                 activeConnections, inactiveConnections, persistentConnections, statistics, rates
 
 \`uipvs ipvsadm -Ln\` prints the same table the way ipvsadm does.`,
-    run: ({ json }) =>
-      withDaemon(cli, async (daemon) => {
-        await printList(cli, walkServices(daemon), {
-          json: json === true,
-          format: formatService,
-          whenEmpty: 'there are no services\n',
-        });
-        return 0;
-      }),
+    run: ({ json, watch }) =>
+      withDaemon(cli, (daemon) =>
+        draw(cli, watch === true, (canvas) =>
+          printList(canvas, walkServices(daemon), {
+            json: json === true,
+            oneLine: watch === true,
+            format: formatService,
+            whenEmpty: 'there are no services\n',
+          }),
+        ),
+      ),
   };
 }
 

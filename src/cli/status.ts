@@ -4,6 +4,7 @@ import { walkServices } from '../control/pages.ts';
 import type { Rates, Statistics } from '../model/statistics.ts';
 import { type Cli, type ConnectedDaemon, toJson, withDaemon } from './cli.ts';
 import type { Word } from './command-line.ts';
+import { draw, WATCH_OPTION } from './watch.ts';
 
 interface Report extends DaemonStatus {
   readonly services: number;
@@ -15,7 +16,7 @@ export function statusWord(cli: Cli): Word {
   return {
     name: 'status',
     summary: 'show the daemon of this network namespace, its table and its counters',
-    options: [{ flags: '--json', description: 'print JSON' }],
+    options: [{ flags: '--json', description: 'print JSON' }, WATCH_OPTION],
     notes: `Keys of --json:
   daemon        version, node, pid, startedAt, uptimeSeconds, namespace, socket, settings (io, links, ...)
   capabilities  what the data plane will not refuse: families, protocols, methods, schedulers, ...
@@ -24,12 +25,13 @@ export function statusWord(cli: Cli): Word {
   destinations  number of destinations of all services
   totals        statistics and rates of the whole table
   counters      frames by verdict, drops and passes by reason, connections, connectionsMax; or null`,
-    run: ({ json }) =>
-      withDaemon(cli, async (daemon) => {
-        const report = await gather(daemon);
-        await cli.stdout(json ? toJson(report) : formatReport(report));
-        return 0;
-      }),
+    run: ({ json, watch }) =>
+      withDaemon(cli, (daemon) =>
+        draw(cli, watch === true, async (canvas) => {
+          const report = await gather(daemon);
+          await canvas.stdout(json ? toJson(report, watch === true) : formatReport(report));
+        }),
+      ),
   };
 }
 

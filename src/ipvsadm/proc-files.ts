@@ -21,14 +21,23 @@ const METHOD_NAMES: Readonly<Record<ForwardingMethod, string>> = {
 
 /** /proc/net/ip_vs: services with their servers, in the order of the data plane. */
 export function procServices(info: TableInfo, services: Iterable<ServiceStatus>): string {
-  let text =
+  let text = procServicesHeading(info);
+  for (const service of services) text += procService(service);
+  return text;
+}
+
+export function procServicesHeading(info: TableInfo): string {
+  return (
     `IP Virtual Server version ${info.version} (size=${info.connectionTableSize})\n` +
     'Prot LocalAddress:Port Scheduler Flags\n' +
-    '  -> RemoteAddress:Port Forward Weight ActiveConn InActConn\n';
-  for (const { spec, destinations } of services) {
-    text += `${serviceText(spec)}${persistenceText(spec)}\n`;
-    for (const destination of destinations) text += `${destinationText(destination)}\n`;
-  }
+    '  -> RemoteAddress:Port Forward Weight ActiveConn InActConn\n'
+  );
+}
+
+/** The lines of one service. */
+export function procService({ spec, destinations }: ServiceStatus): string {
+  let text = `${serviceText(spec)}${persistenceText(spec)}\n`;
+  for (const destination of destinations) text += `${destinationText(destination)}\n`;
   return text;
 }
 
@@ -63,23 +72,32 @@ function destinationText({ spec, activeConnections, inactiveConnections }: Desti
 
 /** /proc/net/ip_vs_conn: one heading, one row a connection. */
 export function procConnections(connections: Iterable<ConnectionStatus>): string {
-  let text = 'Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Expires PEName PEData\n';
-  for (const connection of connections) {
-    const { engine } = connection;
-    const named = engine === undefined ? '' : ` ${engine.name} ${engine.data}`;
-    text += `${endsText(connection)} ${connection.state.padEnd(11)} ${secondsText(connection)}${named}\n`;
-  }
+  let text = CONNECTIONS_HEADING;
+  for (const connection of connections) text += procConnection(connection);
   return text;
+}
+
+export const CONNECTIONS_HEADING =
+  'Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Expires PEName PEData\n';
+
+export function procConnection(connection: ConnectionStatus): string {
+  const { engine, state } = connection;
+  const named = engine === undefined ? '' : ` ${engine.name} ${engine.data}`;
+  return `${endsText(connection)} ${state.padEnd(11)} ${secondsText(connection)}${named}\n`;
 }
 
 /** /proc/net/ip_vs_conn_sync: the same with the origin, without the persistence engine. */
 export function procSyncedConnections(connections: Iterable<ConnectionStatus>): string {
-  let text = 'Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Origin Expires\n';
-  for (const connection of connections) {
-    const { state, origin } = connection;
-    text += `${endsText(connection)} ${state.padEnd(11)} ${origin.padEnd(6)} ${secondsText(connection)}\n`;
-  }
+  let text = SYNCED_HEADING;
+  for (const connection of connections) text += procSyncedConnection(connection);
   return text;
+}
+
+export const SYNCED_HEADING = 'Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Origin Expires\n';
+
+export function procSyncedConnection(connection: ConnectionStatus): string {
+  const { state, origin } = connection;
+  return `${endsText(connection)} ${state.padEnd(11)} ${origin.padEnd(6)} ${secondsText(connection)}\n`;
 }
 
 function endsText({ protocol, client, virtual, destination }: ConnectionStatus): string {
