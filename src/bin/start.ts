@@ -18,7 +18,9 @@ const NODE_MINOR_MIN = 19;
 /** As if SIGPIPE had ended the process, which is what the shell shows for other programs. */
 const CLOSED_OUTPUT_EXIT_CODE = 141;
 
-export function start(name: string, load: () => Promise<Program>, options: StartOptions): void {
+/** `usualName` is what the program is called when it is not started by a link with another name. */
+export function start(usualName: string, load: () => Promise<Program>, options: StartOptions): void {
+  const name = typedName(process.argv[1]) || usualName;
   const complaint = nodeComplaint(process.versions.node);
   if (complaint !== null) {
     process.stderr.write(`${name}: ${complaint}\n`);
@@ -45,6 +47,11 @@ export function start(name: string, load: () => Promise<Program>, options: Start
         process.exitCode = 1;
       },
     );
+}
+
+/** The last part of the path, which is that of the link when there is one, without the ending of the built file. */
+function typedName(path: string | undefined): string {
+  return path === undefined ? '' : path.slice(path.lastIndexOf('/') + 1).replace(/\.[jt]s$/, '');
 }
 
 /** `null`, or why this version of Node will not do. */

@@ -1,4 +1,5 @@
 /** `uipvs`: the words, and the parts of the house behind each of them, loaded when their word is typed. */
+import { existsSync } from 'node:fs';
 import type { Cli } from '../cli/cli.ts';
 import { type DelegatedWord, runUipvs } from '../cli/run.ts';
 import { processOutput } from './output.ts';
@@ -32,8 +33,20 @@ const DELEGATED: readonly DelegatedWord[] = [
 
 const cli: Cli = {
   ...processOutput,
+  terminal: process.stdout.isTTY === true ? { rows: () => process.stdout.rows } : null,
+  // Ctrl-C ends the process, and with it every pause.
+  pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms, true)),
   connect: async () => (await import('../control/client.ts')).connectDataPlane(),
   backEnds: async () => Object.values((await import('../packet-io/index.ts')).LIVE_KINDS),
+  installation: {
+    programs: import.meta.dirname,
+    linkDirectory: '/usr/sbin',
+    alternatives:
+      existsSync('/usr/bin/update-alternatives') && existsSync('/var/lib/dpkg')
+        ? { command: ['/usr/bin/update-alternatives'], directory: '/etc/alternatives' }
+        : null,
+    standardPath: ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'],
+  },
   guard: () => import('../data-plane/packet/guard-tools.ts'),
 };
 

@@ -19,6 +19,25 @@ export interface GuardTools {
   removeGuard(): Promise<{ readonly table: boolean; readonly hostLink: boolean }>;
 }
 
+/** Where this package lies, and what the host has for putting programs in their place. */
+export interface Installation {
+  /** Real path of the folder with `uipvsadm.js`. */
+  readonly programs: string;
+  /** Where the links go unless told otherwise. */
+  readonly linkDirectory: string;
+  /** update-alternatives(1) of Debian, or `null` on other hosts. */
+  readonly alternatives: Alternatives | null;
+  /** Where services and cron look for programs. */
+  readonly standardPath: readonly string[];
+}
+
+export interface Alternatives {
+  /** The program with the words that stand before all others. */
+  readonly command: readonly [string, ...string[]];
+  /** Where its links lead: `/etc/alternatives`. */
+  readonly directory: string;
+}
+
 export interface Terminal {
   /** Lines it shows at this moment. */
   rows(): number;
@@ -38,6 +57,7 @@ export interface Cli extends Output {
   connect(): Promise<ConnectedDaemon>;
   backEnds(): Promise<readonly BackEnd[]>;
   guard(): Promise<GuardTools>;
+  readonly installation: Installation;
 }
 
 /** Opens the daemon, does the work and closes it, whatever happens. */

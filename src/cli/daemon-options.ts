@@ -19,7 +19,7 @@ export interface DaemonCommandLine {
   readonly logLevel: LogLevel;
 }
 
-const DESCRIPTION: CommandDescription = {
+export const UIPVSD: CommandDescription = {
   name: 'uipvsd',
   summary: 'Carries the traffic of virtual services in the network namespace it is started in, in the foreground.',
   options: [
@@ -71,7 +71,7 @@ export async function readDaemonOptions(
   words: readonly string[],
   output: Output,
 ): Promise<DaemonCommandLine | { readonly exitCode: number }> {
-  const options = await readOptions(DESCRIPTION, words, output);
+  const options = await readOptions(UIPVSD, words, output);
   if ('exitCode' in options) return { exitCode: options['exitCode'] as number };
   return {
     io: (options['io'] as DaemonCommandLine['io'] | undefined) ?? null,

@@ -29,7 +29,10 @@ export interface ListStyle<T> {
 
 /** Waits for a slow reader. When the list breaks in the middle the array is left open, so nobody takes it for whole. */
 export async function printList<T>(
-  output: Pick<Output, 'stdout'>, items: AsyncIterable<T>, style: ListStyle<T>): Promise<void> {
+  output: Pick<Output, 'stdout'>,
+  items: AsyncIterable<T>,
+  style: ListStyle<T>,
+): Promise<void> {
   let left = style.limit ?? Number.POSITIVE_INFINITY;
   const lineEnd = style.oneLine === true ? '' : '\n';
   let count = 0;

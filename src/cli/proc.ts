@@ -55,7 +55,9 @@ A path (/proc/net/ip_vs) is understood too. For a tool that reads only a file:
       const name = typed.replace(/^\/proc\/(?:self\/|thread-self\/)?net\//, '');
       const file = Object.hasOwn(PROC_FILES, name) ? PROC_FILES[name] : undefined;
       if (file === undefined) {
-        await cli.stderr(`uipvs proc: there is no file ${JSON.stringify(typed)}${suggestion(name, Object.keys(PROC_FILES))}\n`);
+        await cli.stderr(
+          `uipvs proc: there is no file ${JSON.stringify(typed)}${suggestion(name, Object.keys(PROC_FILES))}\n`,
+        );
         return USAGE_EXIT_CODE;
       }
       return withDaemon(cli, async (daemon) => {

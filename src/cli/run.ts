@@ -1,12 +1,17 @@
 /** The `uipvs` command: finds the word and runs it. */
 import { IpvsError } from '../model/errors.ts';
 import type { Cli } from './cli.ts';
-import { runWord, type Word } from './command-line.ts';
+import { type CommandDescription, runWord, type Word } from './command-line.ts';
 import { connectionsWord } from './connections.ts';
+import { completionWord, manWord } from './documents.ts';
 import { guardWord } from './guard.ts';
+import { installWord } from './install.ts';
 import { ioWord } from './io.ts';
+import { procWord } from './proc.ts';
 import { servicesWord } from './services.ts';
+import { statsWord } from './stats.ts';
 import { statusWord } from './status.ts';
+import { sysctlWord } from './sysctl.ts';
 
 /** A word that another program answers, with everything behind it. */
 export interface DelegatedWord {
@@ -21,6 +26,13 @@ The daemon is found by the network namespace this command runs in; UIPVS_SOCKET 
 
 Exit codes: 0 done, 1 it could not be done, 2 the words were not understood.`;
 
+export const UIPVS: CommandDescription = {
+  name: 'uipvs',
+  summary: 'Looks at and tries out uipvs, a layer-4 load balancer that behaves like Linux IPVS.',
+  options: [],
+  notes: NOTES,
+};
+
 /** Resolves to the exit code; never rejects for what a person can cause. */
 export async function runUipvs(
   words: readonly string[],
@@ -31,19 +43,35 @@ export async function runUipvs(
   const other = delegated.find(({ name }) => name === asked[0]);
   try {
     if (other !== undefined) return await other.run(asked.slice(1));
-    const own = [statusWord(cli), servicesWord(cli), connectionsWord(cli), ioWord(cli), guardWord(cli)];
-    const program = {
-      name: 'uipvs',
-      summary: 'Looks at and tries out uipvs, a layer-4 load balancer that behaves like Linux IPVS.',
-      options: [],
-      notes: NOTES,
-    };
-    return await runWord(program, [...own, ...delegated.map(asWord)], asked, cli);
+    return await runWord(UIPVS, allWords(cli, delegated), asked, cli);
   } catch (error) {
     if (!(error instanceof IpvsError)) throw error;
     await cli.stderr(`uipvs: ${error.message}\n`);
     return 1;
   }
+}
+
+/** Every word of `uipvs`, in the order of the help text. */
+function allWords(cli: Cli, delegated: readonly DelegatedWord[]): Word[] {
+  const words = [
+    statusWord(cli),
+    servicesWord(cli),
+    connectionsWord(cli),
+    statsWord(cli),
+    procWord(cli),
+    sysctlWord(cli),
+    ioWord(cli),
+    guardWord(cli),
+    installWord(cli),
+    ...delegated.map(asWord),
+  ];
+  // These two tell of all the others.
+  const last: Word[] = [];
+  last.push(
+    completionWord(cli, () => [...words, ...last]),
+    manWord(cli, UIPVS, () => [...words, ...last]),
+  );
+  return [...words, ...last];
 }
 
 /** For the list of words in the help text; it is run above. */

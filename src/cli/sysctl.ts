@@ -78,7 +78,8 @@ async function carryOut(
   }
   if (style === 'json') await cli.stdout(`${JSON.stringify(Object.fromEntries(shown), null, 2)}\n`);
   else {
-    const line = ([name, value]: [string, string]): string => (style === 'values' ? value : `${PREFIX}${name} = ${value}`);
+    const line = ([name, value]: [string, string]): string =>
+      style === 'values' ? value : `${PREFIX}${name} = ${value}`;
     await cli.stdout(shown.map((one) => `${line(one)}\n`).join(''));
   }
   return exitCode;

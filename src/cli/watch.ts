@@ -21,11 +21,7 @@ export interface Canvas extends Pick<Output, 'stdout'> {
 }
 
 /** Draws once, or again and again with `watch`. Resolves to the exit code. */
-export async function draw(
-  cli: Cli,
-  watch: boolean,
-  picture: (canvas: Canvas) => Promise<void>,
-): Promise<number> {
+export async function draw(cli: Cli, watch: boolean, picture: (canvas: Canvas) => Promise<void>): Promise<number> {
   const { terminal } = cli;
   if (!watch || terminal === null) {
     do await picture({ stdout: (text) => cli.stdout(text), rows: Number.POSITIVE_INFINITY });

@@ -67,8 +67,8 @@ function bind(name: string, answer: string): Promise<Server | null> {
   });
 }
 
-/** `null`: it does not answer like a uipvsd. */
-function askHolder(name: string): Promise<LockHolder | null | 'gone'> {
+/** Who holds the lock. `gone`: nobody; `null`: one that does not answer like a uipvsd. */
+export function askHolder(name: string): Promise<LockHolder | null | 'gone'> {
   return new Promise((resolve) => {
     let text = '';
     const client = createConnection(`\0${name}`);

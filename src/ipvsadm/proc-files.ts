@@ -77,8 +77,7 @@ export function procConnections(connections: Iterable<ConnectionStatus>): string
   return text;
 }
 
-export const CONNECTIONS_HEADING =
-  'Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Expires PEName PEData\n';
+export const CONNECTIONS_HEADING = 'Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Expires PEName PEData\n';
 
 export function procConnection(connection: ConnectionStatus): string {
   const { engine, state } = connection;
