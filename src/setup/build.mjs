@@ -1,11 +1,13 @@
-/** From src/ to dist/: TypeScript's compiler, and the programs in dist/bin made executable. */
+/** From src/ to dist/: TypeScript's compiler, the programs in dist/bin made executable, manual pages, completions. */
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { run, say } from './terminal.mjs';
 
 /** Holds the fingerprint of the sources that dist/ was built from. */
 const STAMP = 'dist/.built';
+/** What the built `uipvs` writes itself: the word that does, and where to. */
+const DOCUMENTS = { man: 'dist/man', completion: 'dist/completions' };
 
 /**
  * Every file below a folder whose name ends so; paths relative to it.
@@ -62,7 +64,15 @@ export async function build(root) {
     return false;
   }
   for (const file of filesBelow(join(root, 'dist/bin'), '.js')) chmodSync(join(root, 'dist/bin', file), 0o755);
-  mkdirSync(join(root, 'dist'), { recursive: true });
+  for (const [word, folder] of Object.entries(DOCUMENTS)) {
+    const words = [join(root, 'dist/bin/uipvs.js'), word, '--write', join(root, folder)];
+    const written = await run(process.execPath, words, { cwd: root });
+    if (written.code !== 0) {
+      process.stderr.write(written.output);
+      say(`the build failed: \`uipvs ${word}\` could not write ${folder}.`);
+      return false;
+    }
+  }
   writeFileSync(join(root, STAMP), before);
   return true;
 }
