@@ -4,6 +4,7 @@ import type { DestinationKey, DestinationSpec } from '../model/destination.ts';
 import { IpvsError } from '../model/errors.ts';
 import type { TunnelSpec } from '../model/forwarding.ts';
 import { WEIGHT_MAX } from '../model/limits.ts';
+import type { MarkRule } from '../model/mark-rule.ts';
 import type { AddressServiceKey, MarkServiceKey, ServiceSpec } from '../model/service.ts';
 import { SETTING_NAMES, type Timeouts } from '../model/settings.ts';
 import { suggestion } from './nearest.ts';
@@ -88,6 +89,18 @@ const syncDaemon = object<SyncDaemonSpec>(
   {},
 );
 
+const markRule = object<MarkRule>(
+  { family: word('ipv4', 'ipv6'), mark: integer(0, UINT32_MAX) },
+  {
+    protocol: word('tcp', 'udp', 'sctp'),
+    destination: address,
+    source: address,
+    portMin: port,
+    portMax: port,
+    link: name,
+  },
+);
+
 const nothing = object<Record<never, never>>({}, {});
 const page = object<Commands['listServices']['input']>({}, { cursor: text(1_024), limit: integer(1, INT32_MAX) });
 const serviceOnly = object<Commands['addService']['input']>({ service: serviceSpec }, {});
@@ -125,6 +138,9 @@ export const COMMAND_SHAPES: Readonly<Record<CommandName, Shape>> = {
   listSyncDaemons: nothing,
   startSyncDaemon: object<Commands['startSyncDaemon']['input']>({ daemon: syncDaemon }, {}),
   stopSyncDaemon: object<Commands['stopSyncDaemon']['input']>({ role }, {}),
+  addMarkRule: object<Commands['addMarkRule']['input']>({ rule: markRule }, {}),
+  deleteMarkRule: object<Commands['deleteMarkRule']['input']>({ rule: markRule }, {}),
+  listMarkRules: nothing,
   getCounters: nothing,
 };
 

@@ -1,12 +1,13 @@
 /**
- * The services and destinations that were accepted, kept to tell a restarted worker of them and to know which
+ * The services, destinations, rules and daemons that were accepted, kept to tell a restarted worker of them and to know which
  * guard entries a deletion frees. Questions are never answered from here: the data plane owns the truth.
  */
-import type { Command } from '../model/commands.ts';
+import type { Command, SyncDaemonSpec, SyncRole } from '../model/commands.ts';
 import type { DestinationKey, DestinationSpec } from '../model/destination.ts';
+import { checkMarkRule, formatMarkRule, type MarkRule } from '../model/mark-rule.ts';
 import { formatEndpoint, formatServiceKey, type ServiceSpec } from '../model/service.ts';
 import type { SettingName, Timeouts } from '../model/settings.ts';
-import { destinationEntries, type GuardEntry, serviceEntries } from './guard-entries.ts';
+import { destinationEntries, type GuardEntry, markRuleEntries, serviceEntries } from './guard-entries.ts';
 
 interface AcceptedService {
   spec: ServiceSpec;
@@ -19,12 +20,14 @@ export function entriesNeededBy(command: Command): readonly GuardEntry[] {
   if (command.name === 'addDestination' || command.name === 'editDestination') {
     return destinationEntries(command.service, command.destination);
   }
-  return [];
+  return command.name === 'addMarkRule' ? markRuleEntries(command.rule) : [];
 }
 
 export class AcceptedSpecs {
   readonly #services = new Map<string, AcceptedService>();
   readonly #settings = new Map<SettingName, string>();
+  readonly #markRules = new Map<string, MarkRule>();
+  readonly #syncDaemons = new Map<SyncRole, SyncDaemonSpec>();
   #timeouts: Timeouts = { tcpSeconds: 0, tcpFinSeconds: 0, udpSeconds: 0 };
 
   /** Takes note of a command that was carried out. Returns the guard entries it no longer needs. */
@@ -61,6 +64,18 @@ export class AcceptedSpecs {
       case 'setSetting':
         this.#settings.set(command.setting, command.value);
         return [];
+      case 'addMarkRule':
+        this.#markRules.set(formatMarkRule(checkMarkRule(command.rule).rule), command.rule);
+        return [];
+      case 'deleteMarkRule':
+        this.#markRules.delete(formatMarkRule(checkMarkRule(command.rule).rule));
+        return markRuleEntries(command.rule);
+      case 'startSyncDaemon':
+        this.#syncDaemons.set(command.daemon.role, command.daemon);
+        return [];
+      case 'stopSyncDaemon':
+        this.#syncDaemons.delete(command.role);
+        return [];
       default:
         return [];
     }
@@ -79,6 +94,8 @@ export class AcceptedSpecs {
     if (Object.values(this.#timeouts).some((seconds) => seconds !== 0)) {
       commands.push({ name: 'setTimeouts', timeouts: this.#timeouts });
     }
+    for (const rule of this.#markRules.values()) commands.push({ name: 'addMarkRule', rule });
+    for (const daemon of this.#syncDaemons.values()) commands.push({ name: 'startSyncDaemon', daemon });
     return commands;
   }
 

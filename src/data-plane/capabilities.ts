@@ -1,14 +1,5 @@
-/** What the packet engine will not refuse. */
+/** The packet engine as a data plane presents itself: what it can is what its engine can. */
+import { ENGINE_CAPABILITIES } from '../engine/capabilities.ts';
 import type { Capabilities } from '../model/data-plane.ts';
 
-export const PACKET_ENGINE_CAPABILITIES: Capabilities = {
-  name: 'packet engine',
-  families: ['ipv4', 'ipv6'],
-  protocols: ['tcp', 'udp', 'sctp'],
-  methods: ['masquerade', 'direct', 'tunnel', 'local', 'bypass'],
-  schedulers: ['rr', 'wrr', 'lc', 'wlc', 'lblc', 'lblcr', 'dh', 'sh', 'mh', 'sed', 'nq', 'fo', 'ovf', 'twos'],
-  fullNat: true,
-  persistence: true,
-  marks: true,
-  sync: true,
-};
+export const PACKET_ENGINE_CAPABILITIES: Capabilities = { name: 'packet engine', ...ENGINE_CAPABILITIES };

@@ -1,72 +1,153 @@
 /**
- * Which packets the guard keeps from the host's own stack, as a pure function of services and destinations.
- * The engine sees every frame before the guard does; the guard only prevents that the stack answers, too
- * (with a TCP reset, mostly). Three rules, for IPv4:
+ * Which packets the guard keeps from the host's own stack, as a pure function of what is configured. The engine sees
+ * every frame before the guard does; the guard only prevents that the stack answers, too (with a TCP reset, mostly).
+ * For both families, and only for frames sent to this host at link level:
  *
- * G1  the destination (address, protocol, port) is a service; a service on port 0 takes any port;
- * G2  the source (address, protocol, port) is a `masquerade` destination, unless the packet goes to an address
- *     of this host and a port of its local port range: then it answers a socket of the host itself;
- * G3  ICMP errors of the types 3, 4 and 11, while there is at least one service.
+ * G1  the destination (address, protocol, port) is a service; a service on port 0 takes any port, one for FTP
+ *     (TCP port 21) also 20 and all from 1024 on, where its data goes;
+ * G2  the source (address, protocol, port) is a `masquerade` destination (port 0: any port; FTP: any TCP port),
+ *     unless the packet goes to an address that a local route names and to a port of the local port range: then it
+ *     answers a socket of the host itself;
+ * G3  ICMP errors - of the types 3, 4 and 11, of ICMPv6 1 to 4 - while there is at least one service of the family;
+ * G4  whatever a rule marks (model/mark-rule.ts);
+ * G5  of fragments, which do not all carry ports: those to an address that has a service, from an address that is
+ *     a `masquerade` destination, and those that a rule could mark by their addresses and link.
  *
- * Later fragments carry no ports, so fragments always pass. IPv6 has no entries yet.
+ * Never held back: IPv6 packets to link-local addresses and groups, and what neighbour discovery says.
+ * The engine gives back what turns out not to be its own; its side of the same rules is `engine/held-back.ts`.
  */
-import { isIPv4 } from 'node:net';
 import type { DestinationSpec } from '../model/destination.ts';
-import { isMarkKey, type ServiceKey, type ServiceProtocol } from '../model/service.ts';
+import { type CheckedMarkRule, checkMarkRule, type MarkRule } from '../model/mark-rule.ts';
+import { type AddressFamily, isMarkKey, type ServiceKey, type ServiceProtocol } from '../model/service.ts';
+import { formatAddress, parseAddress, prefixMatches } from '../wire/address.ts';
 
-/** The guard's sets, by the rule that reads them. */
-export type GuardSet = 'services' | 'services_any_port' | 'servers' | 'servers_any_port' | 'icmp_errors';
+type AddressSet =
+  | 'services'
+  | 'services_any_port'
+  | 'services_ftp'
+  | 'service_addresses'
+  | 'servers'
+  | 'servers_any_port'
+  | 'server_addresses';
+
+/** The guard's sets, by the rule that reads them; those of IPv6 end in 6. */
+export type GuardSet = AddressSet | `${AddressSet}6` | 'icmp_errors' | 'icmp_errors6';
+/** Chains whose rules come and go: each element is the matching part of one. */
+export type GuardChain = 'marked' | 'marked6' | 'marked_fragments' | 'marked_fragments6';
 
 /**
- * One element of one set, as nftables reads it: `10.0.0.1 . 6 . 80`, `10.0.0.1 . 17`, `3`. Protocols are numbers,
- * since their names need a file that small hosts lack.
+ * One element of one set or chain, as nftables reads it: `10.0.0.1 . 6 . 80`, `fd00::1 . 17`, `3`. Protocols are
+ * numbers, since their names need a file that small hosts lack.
  */
 export interface GuardEntry {
-  readonly set: GuardSet;
+  readonly set: GuardSet | GuardChain;
   readonly element: string;
 }
 
 const PROTOCOLS: readonly ServiceProtocol[] = ['tcp', 'udp', 'sctp'];
-const PROTOCOL_NUMBERS: Readonly<Record<ServiceProtocol, number>> = { tcp: 6, udp: 17, sctp: 132 };
-/** Destination unreachable, source quench, time exceeded (RFC 792). */
-export const ICMP_ERROR_TYPES: readonly number[] = [3, 4, 11];
-const ICMP_ENTRIES: readonly GuardEntry[] = ICMP_ERROR_TYPES.map((type) => ({
-  set: 'icmp_errors',
-  element: `${type}`,
-}));
+export const PROTOCOL_NUMBERS: Readonly<Record<ServiceProtocol, number>> = { tcp: 6, udp: 17, sctp: 132 };
+const FTP_PORT = 21;
+/** Destination ports of FTP data: from the server's side, and to where the server listens. */
+export const FTP_DATA_PORTS: readonly (readonly [low: number, high: number])[] = [
+  [20, 20],
+  [1024, 65_535],
+];
+const ICMP_ERROR_TYPES: Readonly<Record<AddressFamily, readonly number[]>> = {
+  // Destination unreachable, source quench, time exceeded (RFC 792).
+  ipv4: [3, 4, 11],
+  // Destination unreachable, packet too big, time exceeded, parameter problem (RFC 4443).
+  ipv6: [1, 2, 3, 4],
+};
 
 /**
- * What a service needs held back (G1, G3). A service by firewall mark has no address of its own: only G3.
+ * What a service needs held back (G1, G3, G5). A service by firewall mark has no address of its own: only G3.
  * A key that is no valid one has no entries: nothing unchecked may reach a rule, and the engine refuses it anyway.
  */
 export function serviceEntries(key: ServiceKey): readonly GuardEntry[] {
-  if (isMarkKey(key)) return key.family === 'ipv4' ? ICMP_ENTRIES : [];
+  if (isMarkKey(key)) return key.family === 'ipv4' || key.family === 'ipv6' ? icmpEntries(key.family) : [];
   if (!PROTOCOLS.includes(key.protocol)) return [];
-  const entry = endpointEntry('services', key.address, key.protocol, key.port);
-  return entry === null ? [] : [entry, ...ICMP_ENTRIES];
+  const place = readPlace(key.address, key.port);
+  if (place === null) return [];
+  const entries = [place.endpoint('services', key.protocol), place.address('service_addresses')];
+  if (key.protocol === 'tcp' && key.port === FTP_PORT) entries.push(place.address('services_ftp'));
+  return [...entries, ...icmpEntries(place.family)];
 }
 
 /**
- * What a destination of that service needs held back (G2). Port 0 stands for the port the client asked for, so it
+ * What a destination of that service needs held back (G2, G5). Port 0 stands for the port the client asked for, so it
  * means any port; behind a firewall mark every protocol may come.
  */
 export function destinationEntries(service: ServiceKey, destination: DestinationSpec): readonly GuardEntry[] {
   if (destination.method !== 'masquerade') return [];
-  const protocols = isMarkKey(service) ? PROTOCOLS : PROTOCOLS.filter((protocol) => protocol === service.protocol);
-  return protocols
-    .map((protocol) => endpointEntry('servers', destination.address, protocol, destination.port))
-    .filter((entry) => entry !== null);
+  const place = readPlace(destination.address, destination.port);
+  if (place === null) return [];
+  const protocols = PROTOCOLS.filter((protocol) => isMarkKey(service) || protocol === service.protocol);
+  if (protocols.length === 0) return [];
+  const entries = protocols.map((protocol) => place.endpoint('servers', protocol));
+  if (protocols.includes('tcp') && destination.port === FTP_PORT) entries.push(place.anyPort('servers', 'tcp'));
+  return [...entries, place.address('server_addresses')];
 }
 
-function endpointEntry(
-  set: 'services' | 'servers',
-  address: string,
-  protocol: ServiceProtocol,
-  port: number,
-): GuardEntry | null {
-  if (!isIPv4(address) || !Number.isInteger(port) || port < 0 || port > 65_535) return null;
-  if (port === 0) return { set: `${set}_any_port`, element: `${address} . ${PROTOCOL_NUMBERS[protocol]}` };
-  return { set, element: `${address} . ${PROTOCOL_NUMBERS[protocol]} . ${port}` };
+/** What a rule that marks packets needs held back (G4, G5). */
+export function markRuleEntries(rule: MarkRule): readonly GuardEntry[] {
+  let checked: CheckedMarkRule;
+  try {
+    checked = checkMarkRule(rule);
+  } catch {
+    return [];
+  }
+  const { family, protocol, destination, source, portMin, portMax, link } = checked.rule;
+  const ip = family === 'ipv6' ? 'ip6' : 'ip';
+  const ends: string[] = [];
+  if (link !== undefined) ends.push(`meta iifname "${link}"`);
+  if (source !== undefined) ends.push(`${ip} saddr ${source}`);
+  if (destination !== undefined) ends.push(`${ip} daddr ${destination}`);
+  const whole = [...ends];
+  if (protocol !== undefined) whole.push(`meta l4proto ${PROTOCOL_NUMBERS[protocol]}`);
+  else if (portMin !== undefined) whole.push(`meta l4proto { ${Object.values(PROTOCOL_NUMBERS).join(', ')} }`);
+  if (portMin !== undefined) whole.push(`th dport ${portMin}-${portMax}`);
+  return family === 'ipv6'
+    ? [
+        { set: 'marked6', element: whole.join(' ') },
+        { set: 'marked_fragments6', element: ends.join(' ') },
+      ]
+    : [
+        { set: 'marked', element: whole.join(' ') },
+        { set: 'marked_fragments', element: ends.join(' ') },
+      ];
+}
+
+function icmpEntries(family: AddressFamily): readonly GuardEntry[] {
+  const set = family === 'ipv4' ? 'icmp_errors' : 'icmp_errors6';
+  return ICMP_ERROR_TYPES[family].map((type) => ({ set, element: `${type}` }));
+}
+
+interface Place {
+  readonly family: AddressFamily;
+  endpoint(set: 'services' | 'servers', protocol: ServiceProtocol): GuardEntry;
+  anyPort(set: 'services' | 'servers', protocol: ServiceProtocol): GuardEntry;
+  address(set: 'services_ftp' | 'service_addresses' | 'server_addresses'): GuardEntry;
+}
+
+function readPlace(text: string, port: number): Place | null {
+  const parsed = typeof text === 'string' ? parseAddress(text) : null;
+  if (parsed === null || !Number.isInteger(port) || port < 0 || port > 65_535) return null;
+  const { family, words } = parsed;
+  const address = formatAddress(family, words);
+  const named = (set: AddressSet) => (family === 'ipv6' ? (`${set}6` as const) : set);
+  const anyPort: Place['anyPort'] = (set, protocol) => ({
+    set: named(`${set}_any_port`),
+    element: `${address} . ${PROTOCOL_NUMBERS[protocol]}`,
+  });
+  return {
+    family,
+    anyPort,
+    endpoint: (set, protocol) =>
+      port === 0
+        ? anyPort(set, protocol)
+        : { set: named(set), element: `${address} . ${PROTOCOL_NUMBERS[protocol]} . ${port}` },
+    address: (set) => ({ set: named(set), element: address }),
+  };
 }
 
 /**
@@ -111,8 +192,9 @@ function keyOf(entry: GuardEntry): string {
   return `${entry.set} ${entry.element}`;
 }
 
-/** The facts of one packet that the three rules look at. */
+/** The facts of one packet that the rules look at; its family is that of its addresses. */
 export interface GuardedPacket {
+  /** `icmp` stands for ICMPv6 too. */
   readonly protocol: ServiceProtocol | 'icmp';
   readonly source: string;
   readonly destination: string;
@@ -126,27 +208,55 @@ export interface GuardedPacket {
 }
 
 export interface GuardSurroundings {
+  /** Some local route names it. */
   readonly isHostAddress: (address: string) => boolean;
   readonly localPortRange: readonly [low: number, high: number];
+  readonly markRules?: readonly MarkRule[];
 }
 
-/** The three rules over a set of entries: true when the host's stack does not get to see the packet. */
+/** The rules over a set of entries: true when the host's stack does not get to see the packet. */
 export function isHeldBack(
   packet: GuardedPacket,
   entries: readonly GuardEntry[],
   surroundings: GuardSurroundings,
 ): boolean {
-  if (packet.fragment === true) return false;
   const held = new Set(entries.map(keyOf));
-  if (packet.protocol === 'icmp') return held.has(`icmp_errors ${packet.icmpType}`);
-  const { source, sourcePort, destination, destinationPort } = packet;
+  const { source, sourcePort, destination, destinationPort, icmpType = -1 } = packet;
+  const six = destination.includes(':') ? '6' : '';
+  if (six !== '' && /^(fe[89ab]|ff02)/i.test(destination)) return false;
+  const marked = (surroundings.markRules ?? []).some((rule) => isMarked(packet, checkMarkRule(rule)));
+  if (packet.fragment === true) {
+    return marked || held.has(`service_addresses${six} ${destination}`) || held.has(`server_addresses${six} ${source}`);
+  }
+  if (packet.protocol === 'icmp') {
+    const isNeighborTalk = six !== '' && icmpType >= 133 && icmpType <= 137;
+    return !isNeighborTalk && (marked || held.has(`icmp_errors${six} ${icmpType}`));
+  }
+  if (marked) return true;
   const protocol = PROTOCOL_NUMBERS[packet.protocol];
-  if (held.has(`services ${destination} . ${protocol} . ${destinationPort}`)) return true;
-  if (held.has(`services_any_port ${destination} . ${protocol}`)) return true;
+  if (held.has(`services${six} ${destination} . ${protocol} . ${destinationPort}`)) return true;
+  if (held.has(`services_any_port${six} ${destination} . ${protocol}`)) return true;
+  const isFtpData = FTP_DATA_PORTS.some(([low, high]) => destinationPort >= low && destinationPort <= high);
+  if (isFtpData && packet.protocol === 'tcp' && held.has(`services_ftp${six} ${destination}`)) return true;
   const [low, high] = surroundings.localPortRange;
   const answersHost = surroundings.isHostAddress(destination) && destinationPort >= low && destinationPort <= high;
   if (answersHost) return false;
   return (
-    held.has(`servers ${source} . ${protocol} . ${sourcePort}`) || held.has(`servers_any_port ${source} . ${protocol}`)
+    held.has(`servers${six} ${source} . ${protocol} . ${sourcePort}`) ||
+    held.has(`servers_any_port${six} ${source} . ${protocol}`)
   );
+}
+
+function isMarked(packet: GuardedPacket, { rule, ipv6, destination, source, ports }: CheckedMarkRule): boolean {
+  const within = (prefix: typeof source, text: string) => {
+    const address = parseAddress(text);
+    if (address === null) return false;
+    const [w0, w1, w2, w3] = address.words as unknown as [number, number, number, number];
+    return address.family === rule.family && (prefix === null || prefixMatches(prefix, ipv6, w0, w1, w2, w3));
+  };
+  if (!within(destination, packet.destination) || !within(source, packet.source)) return false;
+  if (packet.fragment === true) return true;
+  if (rule.protocol !== undefined && rule.protocol !== packet.protocol) return false;
+  if (ports === null) return true;
+  return packet.protocol !== 'icmp' && packet.destinationPort >= ports[0] && packet.destinationPort <= ports[1];
 }

@@ -3,7 +3,7 @@
 import { Flow } from '../balance/scheduler.ts';
 import { ServiceTable } from '../balance/service-table.ts';
 import { SyncDaemons } from '../balance/sync-daemons.ts';
-import { OUTBOX_FRAME_BYTES, OUTBOX_FRAMES } from '../model/limits.ts';
+import { OUTBOX_FRAME_BYTES, OUTBOX_FRAMES, OUTBOX_FRAMES_MAX } from '../model/limits.ts';
 import type { SourceNat } from '../model/service.ts';
 import {
   DEFAULT_TIMEOUTS,
@@ -13,10 +13,12 @@ import {
   type Timeouts,
 } from '../model/settings.ts';
 import { HEADROOM_BYTES, NO_LINK, PacketBatch } from '../wire/packet-batch.ts';
+import { MarkRules } from './classify.ts';
 import { ConnectionTable } from './connection-table.ts';
 import { Defences } from './defences.ts';
 import { EgressTable } from './egress.ts';
 import { TimingWheel } from './expiry.ts';
+import { ServerAddresses } from './held-back.ts';
 import { HelperStates } from './helper-step.ts';
 import { NeighborTable } from './neighbor.ts';
 import { Network } from './network.ts';
@@ -50,7 +52,7 @@ export class EngineContext {
   readonly timers: TimingWheel;
   readonly neighbors: NeighborTable;
   readonly egresses: EgressTable;
-  readonly outbox: PacketBatch = PacketBatch.allocate(OUTBOX_FRAMES, OUTBOX_FRAME_BYTES);
+  outbox: PacketBatch = PacketBatch.allocate(OUTBOX_FRAMES, OUTBOX_FRAME_BYTES);
   network: Network;
   nowMs: number;
   /** Kernel ticks since the engine was made; wraps, so compare differences. */
@@ -72,6 +74,8 @@ export class EngineContext {
   readonly settings: Settings = defaultSettings();
   readonly defences: Defences = new Defences();
   readonly reassembler: Reassembler = new Reassembler();
+  readonly markRules: MarkRules = new MarkRules();
+  readonly serverAddresses: ServerAddresses = new ServerAddresses();
   readonly pathMtu: PathMtu = new PathMtu();
   /** What the daemons send and hear. */
   readonly sync: SyncTraffic = new SyncTraffic();
@@ -113,6 +117,18 @@ export class EngineContext {
   setTime(nowMs: number): void {
     this.nowMs = nowMs;
     this.nowTick = Math.floor((nowMs - this.startMs) / TICK_MS) | 0;
+  }
+
+  /** Sees to it that so many more frames fit into the outbox if it may grow that far. Memory is taken as it is used. */
+  makeRoomInOutbox(frames: number): void {
+    const { outbox } = this;
+    if (outbox.count + frames <= outbox.capacity || outbox.capacity >= OUTBOX_FRAMES_MAX) return;
+    const larger = PacketBatch.allocate(OUTBOX_FRAMES_MAX, OUTBOX_FRAME_BYTES);
+    for (let slot = 0; slot < outbox.count; slot++) {
+      larger.push(outbox.frame(slot), outbox.ingress[slot] as number);
+      larger.egress[slot] = outbox.egress[slot] as number;
+    }
+    this.outbox = larger;
   }
 
   /** A free slot of the outbox, its frame beginning at the returned batch's `start`, or -1 when it is full. */

@@ -72,7 +72,7 @@ export function createConnection(
   const egress = context.egresses.ofDestination(context, destination);
   if (egress.kind === 'local') flags |= ConnectionFlag.LOCAL_SERVER;
   if (destination.method === 'masquerade' && wantsSourceNat(context, ends, service, egress)) {
-    local = sourceOf(context, service, egress);
+    local = sourceOf(context, service, egress, ends.ipv6);
     if ((local.address0 | local.address1 | local.address2 | local.address3) === 0) {
       creation.refusedFor = REASON['no-source-address'];
       return NO_ROW;
@@ -244,13 +244,20 @@ function fillServer(
  */
 function wantsSourceNat(context: EngineContext, ends: Endpoints, service: VirtualService, egress: Egress): boolean {
   if (egress.kind === 'none') return false;
-  if (egress.kind === 'local') return context.network.cable !== null && !ends.ipv6;
+  if (egress.kind === 'local') {
+    const { cable } = context.network;
+    return cable !== null && (!ends.ipv6 || cable.engineAddress6 !== null);
+  }
   if (service.sourceNat !== 'none') return true;
   return context.network.ownsAddress(ends.ipv6, ends.source0, ends.source1, ends.source2, ends.source3);
 }
 
-function sourceOf(context: EngineContext, service: VirtualService, egress: Egress): typeof NO_ADDRESS {
-  if (egress.kind === 'local') return { ...NO_ADDRESS, address3: context.network.cable?.engineAddress ?? 0 };
+function sourceOf(context: EngineContext, service: VirtualService, egress: Egress, ipv6: boolean): typeof NO_ADDRESS {
+  if (egress.kind === 'local') {
+    const { cable } = context.network;
+    if (ipv6) return cable?.engineAddress6 ?? NO_ADDRESS;
+    return { ...NO_ADDRESS, address3: cable?.engineAddress ?? 0 };
+  }
   const chosen = service.sourceNatAddress;
   if (chosen === null) return egress.source;
   const [address0, address1, address2, address3] = chosen.words as unknown as [number, number, number, number];

@@ -55,6 +55,14 @@ function executeOwn(context: EngineContext, command: Command): Answer<CommandNam
     case 'stopSyncDaemon':
       context.sync.stop(context, command.role);
       return null;
+    case 'addMarkRule':
+      context.markRules.add(command.rule);
+      return null;
+    case 'deleteMarkRule':
+      context.markRules.delete(command.rule);
+      return null;
+    case 'listMarkRules':
+      return { rules: context.markRules.list() };
     case 'getCounters':
       return countersOf(context);
     default:

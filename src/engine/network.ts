@@ -51,6 +51,8 @@ export interface HostCable {
   readonly hostMac: Uint8Array;
   readonly engineMac: Uint8Array;
   readonly engineAddress: number;
+  /** `null`: servers on this host are not reached by IPv6. */
+  readonly engineAddress6: AddressWords | null;
 }
 
 export const LOCAL = 'local';
@@ -66,6 +68,10 @@ export class Network {
   readonly #links = new Map<number, EngineLink>();
   readonly #hostAddresses = new EndpointIndex<true>();
   readonly #routes: readonly Route[];
+  /** Local routes: to one address, and to more. */
+  readonly #localAddresses = new EndpointIndex<true>();
+  readonly #localNetworks: readonly Route[];
+  readonly loopback: EngineLink | null;
 
   constructor(snapshot: NetworkSnapshot, generation: number) {
     this.generation = generation;
@@ -88,6 +94,13 @@ export class Network {
       this.#links.set(index, { index, name, mac, mtu, loopback, addresses, addresses6 });
     }
     this.#routes = readRoutes(snapshot.routes, this.#links);
+    const local = this.#routes.filter(({ type }) => type === 'local');
+    this.#localNetworks = local.filter((route) => !isToOneAddress(route));
+    for (const { ipv6, words } of local.filter(isToOneAddress)) {
+      const { address0, address1, address2, address3 } = wordsOf(words);
+      this.#localAddresses.set(ipv6 ? 1 : 0, address0, address1, address2, address3, 0, true);
+    }
+    this.loopback = [...this.#links.values()].find((link) => link.loopback) ?? null;
     this.cable = snapshot.hostLink === null ? null : this.#readCable(snapshot.hostLink);
   }
 
@@ -110,15 +123,19 @@ export class Network {
     return this.#hostAddresses.find(ipv6 ? 1 : 0, w0, w1, w2, w3, 0) !== null;
   }
 
+  /** What the host's routes call its own, on whatever link; loopback included. The guard asks the same. */
+  hasLocalRoute(ipv6: boolean, w0: number, w1: number, w2: number, w3: number): boolean {
+    if (isLoopback(ipv6, w0, w1, w2, w3)) return true;
+    if (this.#localAddresses.find(ipv6 ? 1 : 0, w0, w1, w2, w3, 0) !== null) return true;
+    return this.#localNetworks.some((route) => matches(route, ipv6, w0, w1, w2, w3));
+  }
+
   /** Longest matching prefix, lowest metric: the next hop, LOCAL for this host itself, or `null`: no way. */
   route(ipv6: boolean, w0: number, w1: number, w2: number, w3: number): Hop | typeof LOCAL | null {
     if (this.ownsAddress(ipv6, w0, w1, w2, w3)) return LOCAL;
     for (const route of this.#routes) {
-      const { words, masks, link, gateway } = route;
-      if (route.ipv6 !== ipv6 || (w3 & (masks[3] as number)) !== words[3] || (w2 & (masks[2] as number)) !== words[2]) {
-        continue;
-      }
-      if ((w1 & (masks[1] as number)) !== words[1] || (w0 & (masks[0] as number)) !== words[0]) continue;
+      if (!matches(route, ipv6, w0, w1, w2, w3)) continue;
+      const { link, gateway } = route;
       if (route.type === 'local') return LOCAL;
       if (route.type !== 'unicast' || link === null) return null;
       const target = { address0: w0, address1: w1, address2: w2, address3: w3 };
@@ -135,8 +152,20 @@ export class Network {
     const engineMac = parseMac(hostLink.engineMac);
     const engineAddress = parseIpv4(hostLink.engineAddress);
     if (link === undefined || hostMac === null || engineMac === null || engineAddress === null) return null;
-    return { link, hostMac, engineMac, engineAddress };
+    const address6 = readWords(hostLink.engineAddress6 ?? null);
+    const engineAddress6 = address6 === null ? null : wordsOf(address6);
+    return { link, hostMac, engineMac, engineAddress, engineAddress6 };
   }
+}
+
+function matches({ ipv6: six, words, masks }: Route, ipv6: boolean, w0: number, w1: number, w2: number, w3: number) {
+  if (six !== ipv6 || (w3 & (masks[3] as number)) !== words[3] || (w2 & (masks[2] as number)) !== words[2])
+    return false;
+  return (w1 & (masks[1] as number)) === words[1] && (w0 & (masks[0] as number)) === words[0];
+}
+
+function isToOneAddress({ ipv6, prefixLength }: Route): boolean {
+  return prefixLength === (ipv6 ? 128 : 32);
 }
 
 export function isLoopback(ipv6: boolean, w0: number, w1: number, w2: number, w3: number): boolean {

@@ -112,11 +112,11 @@ export class IcmpBudget {
 
 /**
  * The address that an error about a packet to a virtual address comes from: that address, when it is one of this
- * host's interfaces. If not, IPv4 says nothing, and IPv6 speaks from the address it uses towards the client.
+ * host's interfaces or counts as such by its mark. If not, IPv4 says nothing, and IPv6 speaks from the address it uses towards the client.
  */
 export function virtualAddressForErrors(context: EngineContext, packet: Packet): AddressWords {
-  const { ipv6, destination0, destination1, destination2, destination3 } = packet;
-  if (context.network.ownsAddress(ipv6, destination0, destination1, destination2, destination3)) {
+  const { ipv6, destination0, destination1, destination2, destination3, markedByRule } = packet;
+  if (markedByRule || context.network.ownsAddress(ipv6, destination0, destination1, destination2, destination3)) {
     return { address0: destination0, address1: destination1, address2: destination2, address3: destination3 };
   }
   if (!ipv6) return NO_ADDRESS;

@@ -17,6 +17,8 @@ export class Packet implements Endpoints {
   end = 0;
   ingress = 0;
   mark = 0;
+  /** The mark comes from a rule of ours: what carries it counts as sent to this host. */
+  markedByRule = false;
   partialChecksum = false;
   segmentBytes = 0;
 
@@ -66,6 +68,7 @@ export class Packet implements Endpoints {
     this.end = batch.end[slot] as number;
     this.ingress = batch.ingress[slot] as number;
     this.mark = batch.mark[slot] as number;
+    this.markedByRule = false;
     this.partialChecksum = ((batch.flags[slot] as number) & FrameFlag.PARTIAL_CHECKSUM) !== 0;
     this.segmentBytes = batch.segmentBytes[slot] as number;
     this.protocol = 0;

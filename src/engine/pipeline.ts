@@ -50,6 +50,7 @@ function processDatagram(context: EngineContext, packet: Packet): Verdict {
   if (packet.protocol === PROTOCOL_ICMPV6 && packet.ipv6 && isNeighborDiscovery(packet)) {
     return answerNeighborMessage(context, packet);
   }
+  if (context.markRules.size > 0) context.markRules.classify(context, packet);
   // Without a service of its family nothing is looked at, whatever the table still holds.
   if (context.services.serviceCountOf(packet.ipv6) === 0) return give(packet, PASS, REASON['no-service']);
   if (packet.hasOptions && isSourceRouted(packet)) return give(packet, DROP, REASON['source-routed']);

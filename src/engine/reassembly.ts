@@ -8,6 +8,7 @@ import { IPV6_FRAGMENT_HEADER_BYTES, IPV6_HEADER_BYTES, setIpv6PayloadLength } f
 import { HEADROOM_BYTES, PacketBatch } from '../wire/packet-batch.ts';
 import type { EngineContext } from './context.ts';
 import { dissect, FRAGMENT, give } from './dissect.ts';
+import { isFragmentHeldBack } from './held-back.ts';
 import type { Packet } from './packet.ts';
 import { reassemblyTimedOut } from './reassembly-timeout.ts';
 import { CONSUME, DROP, PASS, REASON, type Verdict } from './verdict.ts';
@@ -135,7 +136,7 @@ const key = new Int32Array(11);
 
 /** A fragment: kept, or the last one missing, and then `packet` is the whole one, dissected: CONTINUE. */
 export function takeFragment(context: EngineContext, packet: Packet): Verdict {
-  if (context.services.serviceCountOf(packet.ipv6) === 0) return give(packet, PASS, REASON.fragment);
+  if (!mayConcernUs(context, packet)) return give(packet, PASS, REASON.fragment);
   const { reassembler } = context;
   fillKey(packet);
   const queue = reassembler.find(context, packet, key);
@@ -158,6 +159,15 @@ export function takeFragment(context: EngineContext, packet: Packet): Verdict {
   const verdict = dissect(context, packet);
   if (verdict === FRAGMENT) return give(packet, DROP, REASON['fragment-overlap']);
   return verdict;
+}
+
+/**
+ * Beside a guard only those that it keeps from the host are put together: the host has the others, and what is whole
+ * and not ours can be given back. Without a host link all are, as in a kernel.
+ */
+function mayConcernUs(context: EngineContext, packet: Packet): boolean {
+  if (context.network.cable !== null) return isFragmentHeldBack(context, packet);
+  return context.services.serviceCountOf(packet.ipv6) > 0;
 }
 
 function fillKey(packet: Packet): void {

@@ -4,12 +4,14 @@ import { writeUint16 } from '../wire/bytes.ts';
 import { addBytes, fold } from '../wire/checksum.ts';
 import { setEthernetAddresses } from '../wire/ethernet.ts';
 import { PROTOCOL_TCP } from '../wire/ipv4.ts';
+import { ipv6DestinationWord } from '../wire/ipv6.ts';
 import { FrameFlag, NO_LINK, TO_HOST } from '../wire/packet-batch.ts';
 import type { EngineContext } from './context.ts';
 import { give } from './dissect.ts';
 import type { Egress } from './egress.ts';
 import { sendInPieces } from './fragmentation.ts';
 import type { Neighbor } from './neighbor.ts';
+import { isLoopback } from './network.ts';
 import type { Packet } from './packet.ts';
 import { pseudoHeaderOf } from './rewrite.ts';
 import { CONSUME, DELIVER, DROP, REASON, TRANSMIT, type Verdict } from './verdict.ts';
@@ -41,8 +43,13 @@ export function sendToHost(context: EngineContext, packet: Packet): Verdict {
     packet.batch.egress[packet.slot] = TO_HOST;
     return DELIVER;
   }
+  const { loopback } = context.network;
+  // No stack takes packets to ::1 from any other link (RFC 4291, 2.5.3).
+  const byLoopback = loopback !== null && packet.ipv6 && goesToIpv6Loopback(packet);
+  const link = byLoopback ? loopback : cable.link;
+  const destinationMac = byLoopback ? loopback.mac : cable.hostMac;
+  const sourceMac = byLoopback ? loopback.mac : cable.engineMac;
   if (packet.largestFragmentBytes !== 0) {
-    const { hostMac: destinationMac, engineMac: sourceMac, link } = cable;
     return sendInPieces(
       context,
       packet,
@@ -50,9 +57,20 @@ export function sendToHost(context: EngineContext, packet: Packet): Verdict {
       link.mtu,
     );
   }
-  setEthernetAddresses(packet.bytes, packet.start, cable.hostMac, cable.engineMac);
-  packet.batch.egress[packet.slot] = cable.link.index;
+  setEthernetAddresses(packet.bytes, packet.start, destinationMac, sourceMac);
+  packet.batch.egress[packet.slot] = link.index;
   return DELIVER;
+}
+
+/** By its bytes: the destination may have been rewritten. */
+function goesToIpv6Loopback({ bytes, ipAt }: Packet): boolean {
+  return isLoopback(
+    true,
+    ipv6DestinationWord(bytes, ipAt, 0),
+    ipv6DestinationWord(bytes, ipAt, 1),
+    ipv6DestinationWord(bytes, ipAt, 2),
+    ipv6DestinationWord(bytes, ipAt, 3),
+  );
 }
 
 /** Sends a frame of the engine's own, already in outbox `slot`, towards an address. */

@@ -4,6 +4,7 @@
  */
 import type { ConnectionStatus } from './connection-status.ts';
 import type { DestinationKey, DestinationSpec } from './destination.ts';
+import type { MarkRule } from './mark-rule.ts';
 import type { ServiceKey, ServiceProtocol, ServiceSpec, ServiceStatus } from './service.ts';
 import type { SettingName, Timeouts } from './settings.ts';
 import type { Rates, Statistics } from './statistics.ts';
@@ -84,6 +85,12 @@ export interface Commands {
   listSyncDaemons: { input: Record<never, never>; answer: { readonly daemons: readonly SyncDaemonSpec[] } };
   startSyncDaemon: { input: { readonly daemon: SyncDaemonSpec }; answer: null };
   stopSyncDaemon: { input: { readonly role: SyncRole }; answer: null };
+  /** EEXIST: a rule that matches the same packets is there. New rules are asked after the older ones. */
+  addMarkRule: { input: { readonly rule: MarkRule }; answer: null };
+  /** The rule with this match and mark; ESRCH when there is none. */
+  deleteMarkRule: { input: { readonly rule: MarkRule }; answer: null };
+  /** In the order they are asked. */
+  listMarkRules: { input: Record<never, never>; answer: { readonly rules: readonly MarkRule[] } };
   /** Drops by reason, table fill, neighbour and link state: for status, metrics and tests. */
   getCounters: { input: Record<never, never>; answer: EngineCounters };
 }
@@ -130,5 +137,8 @@ export const COMMANDS: Readonly<Record<CommandName, { readonly changes: boolean;
   listSyncDaemons: { changes: false, summary: 'Running synchronisation daemons' },
   startSyncDaemon: { changes: true, summary: 'Start a synchronisation daemon' },
   stopSyncDaemon: { changes: true, summary: 'Stop a synchronisation daemon' },
+  addMarkRule: { changes: true, summary: 'Give packets a firewall mark' },
+  deleteMarkRule: { changes: true, summary: 'Delete a rule that gives packets a firewall mark' },
+  listMarkRules: { changes: false, summary: 'Rules that give packets firewall marks' },
   getCounters: { changes: false, summary: 'Drops, passes and table fill of the data plane' },
 };

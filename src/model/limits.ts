@@ -15,6 +15,8 @@ export const PARKED_FRAMES_MAX = 1_024;
 
 /** Frames the engine itself may say in one turn, and the longest of them. */
 export const OUTBOX_FRAMES = 512;
+/** The same once super-frames had to be cut for a tunnel: a turn's worth of them. */
+export const OUTBOX_FRAMES_MAX = 4096;
 export const OUTBOX_FRAME_BYTES = 9_280;
 
 /** Frames per turn. */

@@ -42,6 +42,8 @@ export interface HostLink {
   readonly engineMac: string;
   /** Source address given to packets for servers on this host, so that their answers come back to the engine. */
   readonly engineAddress: string;
+  /** The same for IPv6; absent: this host has none on its end of the cable. */
+  readonly engineAddress6?: string;
 }
 
 export interface NetworkSnapshot {

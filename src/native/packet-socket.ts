@@ -27,6 +27,8 @@ const SO_ATTACH_FILTER = 26;
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 const SOL_PACKET = 263;
+const PACKET_ADD_MEMBERSHIP = 1;
+const PACKET_MR_ALLMULTI = 2;
 const PACKET_STATISTICS = 6;
 const PACKET_VNET_HDR = 15;
 const PACKET_IGNORE_OUTGOING = 23;
@@ -79,6 +81,8 @@ export function openPacketSocket(libc: Libc, linkIndex: number, loopback: boolea
     setBuffer(libc, fd, SO_RCVBUFFORCE, SO_RCVBUF, RECEIVE_BUFFER_BYTES);
     setBuffer(libc, fd, SO_SNDBUFFORCE, SO_SNDBUF, SEND_BUFFER_BYTES);
     libc.bind(fd, linkAddress(linkIndex));
+    // Who looks for the MAC of an IPv6 address asks a group that depends on it; the card must let those through.
+    if (!loopback) libc.setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, membership(linkIndex, PACKET_MR_ALLMULTI));
     return fd;
   } catch (error) {
     libc.close(fd);
@@ -143,6 +147,14 @@ function setBuffer(libc: Libc, fd: number, forced: number, limited: number, byte
   } catch {
     libc.setsockopt(fd, SOL_SOCKET, limited, bytes);
   }
+}
+
+/** struct packet_mreq without an address. */
+function membership(linkIndex: number, type: number): Uint8Array {
+  const request = new DataView(new ArrayBuffer(16));
+  request.setInt32(0, linkIndex, true);
+  request.setUint16(4, type, true);
+  return new Uint8Array(request.buffer);
 }
 
 /** struct sockaddr_ll: every protocol, one interface. */

@@ -9,7 +9,7 @@ import { MessageVector } from '../native/message-vector.ts';
 import { NativeMemory } from '../native/native-memory.ts';
 import { VNET_HEADER_BYTES, VNET_NEEDS_CHECKSUM } from '../native/packet-socket.ts';
 import { FrameFlag, HEADROOM_BYTES, NO_LINK, PacketBatch } from '../wire/packet-batch.ts';
-import { completeChecksum } from './segment.ts';
+import { completeChecksum } from '../wire/segment.ts';
 
 /** Headroom, header, and a frame of 64 KB with its Ethernet header; pages no frame reaches are never touched. */
 const SLOT_BYTES = 66 * 1024;

@@ -3,10 +3,10 @@ import { Errno, errnoName, type Libc, MSG_DONTWAIT } from '../native/libc.ts';
 import { MessageVector } from '../native/message-vector.ts';
 import { NativeMemory } from '../native/native-memory.ts';
 import { OWN_LOOPBACK_MAC, VNET_HEADER_BYTES } from '../native/packet-socket.ts';
+import { carriesTcp, completeChecksum, payloadBytesMax, segmentCount, writeSegment } from '../wire/segment.ts';
 import { countTransmitError } from './counters.ts';
 import { clearHeader } from './mmsg-arena.ts';
 import type { Link, PacketIoCounters } from './packet-io.ts';
-import { carriesTcp, completeChecksum, payloadBytesMax, segmentCount, writeSegment } from './segment.ts';
 
 const QUEUE_FRAMES = 64;
 const SOURCE_MAC_AT = 6;

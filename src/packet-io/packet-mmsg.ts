@@ -8,11 +8,11 @@ import { Errno, getLibc, type Libc, MSG_DONTWAIT, POLLIN } from '../native/libc.
 import { NativeMemory } from '../native/native-memory.ts';
 import { openPacketSocket, packetSocketsRefused, readPacketDrops, VNET_HEADER_BYTES } from '../native/packet-socket.ts';
 import { FrameFlag, type PacketBatch } from '../wire/packet-batch.ts';
+import { completeChecksum } from '../wire/segment.ts';
 import { countTransmitError, createCounters } from './counters.ts';
 import { clearHeader, MmsgArena } from './mmsg-arena.ts';
 import { MmsgLink } from './mmsg-link.ts';
 import { type Link, type PacketIo, type PacketIoCounters, PacketIoError, type PacketIoKind } from './packet-io.ts';
-import { completeChecksum } from './segment.ts';
 
 export const packetMmsg: PacketIoKind = {
   name: 'packet-mmsg',

@@ -4,8 +4,6 @@ import { OWN_LOOPBACK_MAC } from '../native/packet-socket.ts';
 import { openRawIp, type RawIpSender } from '../native/raw-ip.ts';
 import { readUint8, readUint16 } from '../wire/bytes.ts';
 import { FrameFlag, type PacketBatch } from '../wire/packet-batch.ts';
-import { countTransmitError } from './counters.ts';
-import type { Link, PacketIoCounters } from './packet-io.ts';
 import {
   carriesTcp,
   completeChecksum,
@@ -13,7 +11,9 @@ import {
   payloadBytesMax,
   segmentCount,
   writeSegment,
-} from './segment.ts';
+} from '../wire/segment.ts';
+import { countTransmitError } from './counters.ts';
+import type { Link, PacketIoCounters } from './packet-io.ts';
 
 const SOURCE_MAC_AT = 6;
 const ETHERTYPE_IPV4 = 0x0800;

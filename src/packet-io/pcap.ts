@@ -8,11 +8,11 @@ import { NativeUnavailableError } from '../native/ffi.ts';
 import { linkEpoch, linkIsDown } from '../native/link-state.ts';
 import { OWN_LOOPBACK_MAC } from '../native/packet-socket.ts';
 import { FrameFlag, HEADROOM_BYTES, NO_LINK, PacketBatch } from '../wire/packet-batch.ts';
+import { carriesTcp, ETHERNET_HEADER_BYTES, looksPartial, looksTruncated, payloadBytesMax } from '../wire/segment.ts';
 import { createCounters } from './counters.ts';
 import { FrameQueue } from './frame-queue.ts';
 import { type Link, type PacketIo, type PacketIoCounters, PacketIoError, type PacketIoKind } from './packet-io.ts';
 import { PcapSender } from './pcap-sender.ts';
-import { carriesTcp, ETHERNET_HEADER_BYTES, looksPartial, looksTruncated, payloadBytesMax } from './segment.ts';
 import { SegmentSizes } from './segment-sizes.ts';
 
 export const pcap: PacketIoKind = {

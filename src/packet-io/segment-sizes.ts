@@ -4,7 +4,7 @@
  * MTU would come out too long. Bounded: the newest of two connections that share a place is remembered.
  */
 import { readUint8, readUint16 } from '../wire/bytes.ts';
-import { tcpHeaderAt } from './segment.ts';
+import { tcpHeaderAt } from '../wire/segment.ts';
 
 const PLACES = 8192;
 const OPTION_END = 0;

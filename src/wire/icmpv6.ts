@@ -6,8 +6,11 @@ import { ipv6PseudoHeaderSum, PROTOCOL_ICMPV6 } from './ipv6.ts';
 export const ICMPV6_UNREACHABLE = 1;
 export const ICMPV6_TOO_BIG = 2;
 export const ICMPV6_TIME_EXCEEDED = 3;
+export const ICMPV6_PARAMETER_PROBLEM = 4;
+export const ICMPV6_ROUTER_SOLICITATION = 133;
 export const ICMPV6_NEIGHBOR_SOLICITATION = 135;
 export const ICMPV6_NEIGHBOR_ADVERTISEMENT = 136;
+export const ICMPV6_REDIRECT = 137;
 
 export const ICMPV6_CODE_ADDRESS = 3;
 export const ICMPV6_CODE_PORT = 4;

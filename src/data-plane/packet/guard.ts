@@ -7,7 +7,15 @@
  * by accident, and it goes when its owner goes. Older hosts get a plain table.
  */
 import { IpvsError } from '../../model/errors.ts';
-import { type GuardEntry, GuardLedger, type GuardSet } from '../guard-entries.ts';
+import { type Prefix, parseAddress, parsePrefix } from '../../wire/address.ts';
+import {
+  FTP_DATA_PORTS,
+  type GuardChain,
+  type GuardEntry,
+  GuardLedger,
+  type GuardSet,
+  PROTOCOL_NUMBERS,
+} from '../guard-entries.ts';
 import { GUARD_TABLE, type Watchdog } from './watchdog.ts';
 
 /** Before the host's own netdev chains: what the guard holds back they need not see. */
@@ -17,32 +25,83 @@ const ELEMENTS_PER_LINE = 1_000;
 
 const TABLE = `netdev ${GUARD_TABLE}`;
 
-const SETS: Readonly<Record<GuardSet | 'local_addresses' | 'local_ports', string>> = {
-  services: 'type ipv4_addr . inet_proto . inet_service;',
-  services_any_port: 'type ipv4_addr . inet_proto;',
-  servers: 'type ipv4_addr . inet_proto . inet_service;',
-  servers_any_port: 'type ipv4_addr . inet_proto;',
+/** `#` stands for `ipv4_addr` in the sets of IPv4 and for `ipv6_addr` in those of IPv6. */
+const FAMILY_SETS = {
+  services: 'type # . inet_proto . inet_service;',
+  services_any_port: 'type # . inet_proto;',
+  services_ftp: 'type #;',
+  service_addresses: 'type #;',
+  servers: 'type # . inet_proto . inet_service;',
+  servers_any_port: 'type # . inet_proto;',
+  server_addresses: 'type #;',
+  local_addresses: 'type #; flags interval;',
+} as const;
+
+type FamilySet = keyof typeof FAMILY_SETS;
+
+const SETS = {
+  ...(Object.fromEntries(
+    Object.entries(FAMILY_SETS).flatMap(([set, definition]) => [
+      [set, definition.replace('#', 'ipv4_addr')],
+      [`${set}6`, definition.replace('#', 'ipv6_addr')],
+    ]),
+  ) as Record<FamilySet | `${FamilySet}6`, string>),
   icmp_errors: 'type icmp_type;',
-  local_addresses: 'type ipv4_addr; flags interval;',
+  icmp_errors6: 'type icmpv6_type;',
   local_ports: 'type inet_service; flags interval;',
-};
+} satisfies Record<GuardSet | 'local_addresses' | 'local_addresses6' | 'local_ports', string>;
+
+const MARKED_CHAINS: readonly GuardChain[] = ['marked', 'marked6', 'marked_fragments', 'marked_fragments6'];
+
+/** What transport headers say, with `6` for IPv6. */
+function endpointRules(ip: 'ip' | 'ip6', six: '' | '6'): readonly string[] {
+  const protocols = Object.values(PROTOCOL_NUMBERS).join(', ');
+  const ftpData = FTP_DATA_PORTS.map(([low, high]) => (low === high ? `${low}` : `${low}-${high}`)).join(', ');
+  return [
+    `jump marked${six}`,
+    `meta l4proto != { ${protocols} } return`,
+    `${ip} daddr . meta l4proto . th dport @services${six} drop`,
+    `${ip} daddr . meta l4proto @services_any_port${six} drop`,
+    `meta l4proto ${PROTOCOL_NUMBERS.tcp} ${ip} daddr @services_ftp${six} th dport { ${ftpData} } drop`,
+    `${ip} daddr @local_addresses${six} th dport @local_ports return`,
+    `${ip} saddr . meta l4proto . th sport @servers${six} drop`,
+    `${ip} saddr . meta l4proto @servers_any_port${six} drop`,
+  ];
+}
+
+function fragmentRules(ip: 'ip' | 'ip6', six: '' | '6'): readonly string[] {
+  return [
+    `${ip} daddr @service_addresses${six} drop`,
+    `${ip} saddr @server_addresses${six} drop`,
+    `jump marked_fragments${six}`,
+  ];
+}
 
 /**
- * `th` is the transport header. Frames of a VLAN are judged on the VLAN's own link: dropped on the link below
- * they would never reach it.
+ * `th` is the transport header, behind whatever extension headers. Frames of a VLAN are judged on the VLAN's own link:
+ * dropped on the link below they would never reach it. Chains stand behind those they jump to.
  */
-const JUDGE_RULES = [
-  'ether type { 8021q, 8021ad } return',
-  'meta protocol != ip return',
-  'ip frag-off & 0x3fff != 0 return',
-  'icmp type @icmp_errors drop',
-  'ip protocol != { 6, 17, 132 } return',
-  'ip daddr . ip protocol . th dport @services drop',
-  'ip daddr . ip protocol @services_any_port drop',
-  'ip daddr @local_addresses th dport @local_ports return',
-  'ip saddr . ip protocol . th sport @servers drop',
-  'ip saddr . ip protocol @servers_any_port drop',
-];
+const CHAINS: Readonly<Record<string, readonly string[]>> = {
+  ...Object.fromEntries(MARKED_CHAINS.map((chain) => [chain, []])),
+  fragments: fragmentRules('ip', ''),
+  fragments6: fragmentRules('ip6', '6'),
+  judge6: [
+    'ip6 daddr { fe80::/10, ff02::/16 } return',
+    'exthdr frag exists goto fragments6',
+    'icmpv6 type @icmp_errors6 drop',
+    'icmpv6 type 133-137 return',
+    ...endpointRules('ip6', '6'),
+  ],
+  judge: [
+    'ether type { 8021q, 8021ad } return',
+    'meta pkttype != host return',
+    'meta protocol ip6 goto judge6',
+    'meta protocol != ip return',
+    'ip frag-off & 0x3fff != 0 goto fragments',
+    'icmp type @icmp_errors drop',
+    ...endpointRules('ip', ''),
+  ],
+};
 
 export interface GuardedLink {
   readonly index: number;
@@ -50,7 +109,7 @@ export interface GuardedLink {
 }
 
 export interface GuardSurroundingsSpec {
-  /** IPv4 prefixes that are this host's own: `127.0.0.0/8`, `192.0.2.1/32`. */
+  /** Prefixes of both families that are this host's own: `127.0.0.0/8`, `192.0.2.1/32`, `fd00::1/128`. */
   readonly localPrefixes: readonly string[];
   readonly localPortRange: readonly [low: number, high: number];
 }
@@ -181,6 +240,7 @@ export class NftGuard implements Guard {
         this.#flush = null;
         this.#lastFlush = flush;
         this.#watchdog.say(changeLines(changes));
+        this.#watchdog.say(chainLines(changes, this.#ledger.entries()));
         // A change that does not fit the table means that somebody else was at it.
         if ((await this.#watchdog.mark()).length > 0) await this.#rebuild();
       });
@@ -207,7 +267,9 @@ export class NftGuard implements Guard {
     }
     this.#watchdog.say(tableLines());
     this.#watchdog.say(surroundingsLines(this.#surroundings));
-    this.#watchdog.say(changeLines(this.#ledger.entries().map((entry) => ({ verb: 'add', entry }))));
+    const held: Change[] = this.#ledger.entries().map((entry) => ({ verb: 'add', entry }));
+    this.#watchdog.say(changeLines(held));
+    this.#watchdog.say(chainLines(held, this.#ledger.entries()));
     orThrow(await this.#watchdog.mark());
   }
 
@@ -245,9 +307,10 @@ function orThrow(complaints: readonly string[]): void {
 function tableLines(): string {
   return [
     ...Object.entries(SETS).map(([set, definition]) => `add set ${TABLE} ${set} { ${definition} }`),
-    `add element ${TABLE} local_addresses { 127.0.0.0/8 }`,
-    `add chain ${TABLE} judge`,
-    ...JUDGE_RULES.map((rule) => `add rule ${TABLE} judge ${rule}`),
+    ...Object.entries(CHAINS).flatMap(([chain, rules]) => [
+      `add chain ${TABLE} ${chain}`,
+      ...rules.map((rule) => `add rule ${TABLE} ${chain} ${rule}`),
+    ]),
     '',
   ].join('\n');
 }
@@ -258,9 +321,12 @@ function deleteChain(chain: string): string {
 
 /** Each set changes in one transaction, so there is no moment at which it is empty. */
 function surroundingsLines({ localPrefixes, localPortRange: [low, high] }: GuardSurroundingsSpec): string {
-  const prefixes = withoutCovered(['127.0.0.0/8', ...localPrefixes]);
+  const own = withoutCovered(['127.0.0.0/8', '::1/128', ...localPrefixes]);
+  const ipv4 = own.filter((prefix) => !prefix.includes(':'));
+  const ipv6 = own.filter((prefix) => prefix.includes(':'));
   return [
-    `flush set ${TABLE} local_addresses; add element ${TABLE} local_addresses { ${prefixes.join(', ')} }`,
+    `flush set ${TABLE} local_addresses; add element ${TABLE} local_addresses { ${ipv4.join(', ')} }`,
+    `flush set ${TABLE} local_addresses6; add element ${TABLE} local_addresses6 { ${ipv6.join(', ')} }`,
     `flush set ${TABLE} local_ports; add element ${TABLE} local_ports { ${low}-${high} }`,
     '',
   ].join('\n');
@@ -292,21 +358,47 @@ export function changeLines(changes: readonly Change[]): string {
   return lines.join('');
 }
 
-/** nft refuses intervals that overlap: drops every IPv4 prefix that lies within another, and repetitions. */
+/** Chains in which anything changed are written anew, each in one transaction: rules have no names to delete them by. */
+export function chainLines(changes: readonly Change[], held: readonly GuardEntry[]): string {
+  const changed = new Set(changes.map(({ entry }) => entry.set));
+  return MARKED_CHAINS.filter((chain) => changed.has(chain))
+    .map((chain) => {
+      const rules = held.filter(({ set }) => set === chain).map(({ element }) => element);
+      return `${[`flush chain ${TABLE} ${chain}`, ...rules.map((rule) => `add rule ${TABLE} ${chain} ${rule} drop`)].join('; ')}\n`;
+    })
+    .join('');
+}
+
+/** nft refuses intervals that overlap: drops every prefix that lies within another, repetitions, and what is none. */
 export function withoutCovered(prefixes: readonly string[]): string[] {
-  const parsed = prefixes.map((text) => {
-    const [address, length] = text.split('/') as [string, string | undefined];
-    const size = 2 ** (32 - (length === undefined ? 32 : Number(length)));
-    const value = address.split('.').reduce((sum, byte) => sum * 256 + Number(byte), 0);
-    return { text, first: Math.floor(value / size) * size, size };
+  const parsed = prefixes.flatMap((text) => {
+    const prefix = readPrefix(text);
+    if (prefix === null) return [];
+    const { family, words, length } = prefix;
+    const value = words.reduce((sum, word) => (sum << 32n) | BigInt(word >>> 0), 0n);
+    const size = 1n << BigInt((family === 'ipv6' ? 128 : 32) - length);
+    return [{ text, family, first: value, size }];
   });
-  parsed.sort((a, b) => a.first - b.first || b.size - a.size);
-  let coveredTo = 0;
+  parsed.sort((a, b) => a.family.localeCompare(b.family) || sign(a.first - b.first) || sign(b.size - a.size));
+  let coveredTo = 0n;
+  let before = '';
   return parsed
-    .filter(({ first, size }) => {
-      if (first < coveredTo) return false;
+    .filter(({ family, first, size }) => {
+      if (family === before && first < coveredTo) return false;
+      before = family;
       coveredTo = first + size;
       return true;
     })
     .map(({ text }) => text);
+}
+
+function readPrefix(text: string): Prefix | null {
+  const prefix = parsePrefix(text);
+  if (prefix !== null) return prefix;
+  const address = parseAddress(text);
+  return address === null ? null : { ...address, length: address.family === 'ipv6' ? 128 : 32 };
+}
+
+function sign(difference: bigint): number {
+  return difference < 0n ? -1 : difference > 0n ? 1 : 0;
 }

@@ -14,6 +14,10 @@ export const ENGINE_LINK_NAME = 'uipvs-io';
 export const HOST_END_ADDRESS = '169.254.117.1';
 export const ENGINE_END_ADDRESS = '169.254.117.2';
 const PREFIX_LENGTH = 30;
+/** Unique local (RFC 4193), of a network that is ours by its name alone. */
+export const HOST_END_ADDRESS6 = 'fd75:6970:7673::1';
+export const ENGINE_END_ADDRESS6 = 'fd75:6970:7673::2';
+const PREFIX_LENGTH6 = 126;
 /** Locally administered; both ends are seen on this cable only. */
 const HOST_END_MAC = '02:75:69:70:76:01';
 const ENGINE_END_MAC = '02:75:69:70:76:02';
@@ -26,7 +30,10 @@ const SYSCTLS: readonly (readonly [path: string, value: string])[] = [
   [`ipv4/conf/${HOST_LINK_NAME}/rp_filter`, '2'],
   [`ipv4/conf/${HOST_LINK_NAME}/accept_local`, '1'],
   [`ipv4/conf/${HOST_LINK_NAME}/route_localnet`, '1'],
-  [`ipv6/conf/${HOST_LINK_NAME}/disable_ipv6`, '1'],
+  [`ipv6/conf/${HOST_LINK_NAME}/accept_ra`, '0'],
+  // No link-local address, so nothing is said on the cable that nobody asked for.
+  [`ipv6/conf/${HOST_LINK_NAME}/addr_gen_mode`, '1'],
+  [`ipv6/conf/${HOST_LINK_NAME}/accept_dad`, '0'],
   [`ipv4/conf/${ENGINE_LINK_NAME}/forwarding`, '0'],
   [`ipv4/conf/${ENGINE_LINK_NAME}/arp_ignore`, '8'],
   [`ipv6/conf/${ENGINE_LINK_NAME}/disable_ipv6`, '1'],
@@ -51,12 +58,12 @@ export async function createHostLink(mtu: number): Promise<string | null> {
 }
 
 async function configure(): Promise<string | null> {
-  // Before the links go up, so that the stack never speaks IPv6 on them.
+  // Before the links go up, so that the stack never speaks IPv6 on the engine’s end.
   for (const [path, value] of SYSCTLS) {
     try {
       await writeFile(`/proc/sys/net/${path}`, value);
     } catch (error) {
-      // A kernel without IPv6 has nothing to disable.
+      // A kernel without IPv6 has nothing to set.
       if (path.startsWith('ipv6/')) continue;
       return `/proc/sys/net/${path}: ${(error as Error).message}`;
     }
@@ -71,5 +78,16 @@ async function configure(): Promise<string | null> {
     const result = await runTool('ip', step);
     if (result.code !== 0) return result.complaint;
   }
+  await configureIpv6();
   return null;
+}
+
+/** Where IPv6 is switched off the cable does without: the network snapshot says which addresses there are. */
+async function configureIpv6(): Promise<void> {
+  await writeFile(`/proc/sys/net/ipv6/conf/${HOST_LINK_NAME}/disable_ipv6`, '0').catch(() => {});
+  const steps = [
+    ['-6', 'address', 'add', `${HOST_END_ADDRESS6}/${PREFIX_LENGTH6}`, 'dev', HOST_LINK_NAME, 'nodad'],
+    ['neighbor', 'replace', ENGINE_END_ADDRESS6, 'lladdr', ENGINE_END_MAC, 'dev', HOST_LINK_NAME, 'nud', 'permanent'],
+  ];
+  for (const step of steps) if ((await runTool('ip', step)).code !== 0) return;
 }

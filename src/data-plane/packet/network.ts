@@ -6,7 +6,13 @@ import { readFile } from 'node:fs/promises';
 import { IpvsError } from '../../model/errors.ts';
 import type { HostLink, NetworkLink, NetworkNeighbor, NetworkRoute, NetworkSnapshot } from '../../model/network.ts';
 import type { AddressFamily } from '../../model/service.ts';
-import { ENGINE_END_ADDRESS, ENGINE_LINK_NAME, HOST_LINK_NAME } from './host-link.ts';
+import {
+  ENGINE_END_ADDRESS,
+  ENGINE_END_ADDRESS6,
+  ENGINE_LINK_NAME,
+  HOST_END_ADDRESS6,
+  HOST_LINK_NAME,
+} from './host-link.ts';
 import { runTool } from './run-tool.ts';
 
 /** What `ip -json` prints, as far as it is read here. Manual pages: ip-address(8), ip-route(8), ip-neighbour(8). */
@@ -21,7 +27,12 @@ export interface IpLink {
   /** Some kinds of links have none. */
   readonly address?: string;
   readonly linkinfo?: { readonly info_kind?: string };
-  readonly addr_info?: readonly { readonly local?: string; readonly prefixlen?: number }[];
+  readonly addr_info?: readonly {
+    readonly local?: string;
+    readonly prefixlen?: number;
+    /** IPv6: somebody else on the link has it already. */
+    readonly dadfailed?: boolean;
+  }[];
 }
 
 export interface IpRoute {
@@ -130,8 +141,9 @@ function toLink(link: IpLink): NetworkLink {
     mtu: link.mtu,
     loopback: link.flags.includes('LOOPBACK'),
     up: true,
-    addresses: (link.addr_info ?? []).flatMap(({ local, prefixlen }) =>
-      local === undefined || prefixlen === undefined ? [] : [{ address: local, prefixLength: prefixlen }],
+    // Link-local ones too: next hops that are link-local themselves are asked from them.
+    addresses: (link.addr_info ?? []).flatMap(({ local, prefixlen, dadfailed }) =>
+      local === undefined || prefixlen === undefined || dadfailed ? [] : [{ address: local, prefixLength: prefixlen }],
     ),
   };
 }
@@ -188,6 +200,9 @@ function hostLinkOf(links: readonly IpLink[]): HostLink | null {
     hostMac: hostEnd.address,
     engineMac: engineEnd.address,
     engineAddress: ENGINE_END_ADDRESS,
+    ...(hostEnd.addr_info?.some(({ local }) => local === HOST_END_ADDRESS6)
+      ? { engineAddress6: ENGINE_END_ADDRESS6 }
+      : {}),
   };
 }
 
@@ -196,9 +211,7 @@ function parsePortRange(text: string): readonly [number, number] {
   return [low, high];
 }
 
-/** The IPv4 prefixes that are this host's own, for the guard. */
+/** The prefixes that are this host's own, for the guard: the engine asks the same routes. */
 export function localPrefixesOf(snapshot: NetworkSnapshot): string[] {
-  return snapshot.routes
-    .filter((route) => route.family === 'ipv4' && route.type === 'local')
-    .map((route) => route.destination);
+  return snapshot.routes.filter((route) => route.type === 'local').map((route) => route.destination);
 }

@@ -16,6 +16,7 @@ import { ENGINE_LINK_NAME } from './host-link.ts';
 import { localPrefixesOf, readNetwork } from './network.ts';
 import { NetworkWatch } from './network-watch.ts';
 import type { Gauges } from './scoreboard.ts';
+import { SyncMembership } from './sync-membership.ts';
 import { WorkerKeeper } from './worker-keeper.ts';
 import type { WorkerSession } from './worker-session.ts';
 
@@ -49,6 +50,7 @@ export class PacketDataPlane implements DataPlane {
   readonly #accepted = new AcceptedSpecs();
   #defences!: Defences;
   #keeper!: WorkerKeeper;
+  readonly #syncMembership = new SyncMembership((message) => this.#notice('warning', message));
   #networkWatch: NetworkWatch | null = null;
   #network: NetworkSnapshot;
   /** What the worker said it serves, joined; and what was last complained about. */
@@ -114,6 +116,7 @@ export class PacketDataPlane implements DataPlane {
     const { answer } = await asked;
     const result = await answer.catch((error) => this.#letGo(needed, error));
     const freed = this.#accepted.note(command as Command);
+    this.#syncMembership.note(command as Command);
     const event = eventOf(command as Command);
     if (event !== null) this.#watchers.tell(event);
     await guard.release(freed).catch((error: Error) => this.#notice('warning', error.message));
@@ -133,6 +136,7 @@ export class PacketDataPlane implements DataPlane {
     if (this.#closed) return;
     this.#closed = true;
     this.#networkWatch?.close();
+    this.#syncMembership.close();
     await this.#keeper.close();
     await this.#defences.close();
   }

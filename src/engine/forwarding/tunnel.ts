@@ -3,14 +3,15 @@ import type { TunnelSpec } from '../../model/forwarding.ts';
 import { readInt32 } from '../../wire/bytes.ts';
 import { ETHERNET_HEADER_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6, setEtherType } from '../../wire/ethernet.ts';
 import { FrameFlag } from '../../wire/packet-batch.ts';
+import { segmentCount, writeSegment } from '../../wire/segment.ts';
 import { ConnectionFlag, DESTINATION, FLAGS, NO_ROW, ROW_SHIFT, SERVER0, SERVER3 } from '../connection.ts';
 import type { EngineContext } from '../context.ts';
 import { give } from '../dissect.ts';
 import type { Egress } from '../egress.ts';
 import { virtualAddressForErrors } from '../outgoing-icmp.ts';
-import type { Packet } from '../packet.ts';
+import { Packet } from '../packet.ts';
 import { sendBy, sendToHost } from '../send.ts';
-import { CONTINUE, DROP, REASON, type Verdict } from '../verdict.ts';
+import { CONSUME, CONTINUE, DROP, REASON, type Verdict } from '../verdict.ts';
 import { mayLeave, nobody, stepTtl, unreachable } from './checks.ts';
 import {
   encapsulate,
@@ -57,7 +58,41 @@ export function tunnelInbound(
   way.nextIdentification = context.random.int32() & 0xffff;
   fillAddresses(context, base, egress, outerIpv6);
   if (tunnel.type === 'gue') way.sourcePort = sourcePortOf(context, packet);
-  return wrap(context, packet, tunnel, egress);
+  return packet.segmentBytes === 0
+    ? wrap(context, packet, tunnel, egress)
+    : wrapSegments(context, packet, tunnel, egress);
+}
+
+const segment = new Packet();
+
+/**
+ * A super-frame: no header says how to cut it up inside a tunnel, so its segments go into the outbox, each wrapped by
+ * itself. It was counted as one packet, as the kernel counts it.
+ */
+function wrapSegments(context: EngineContext, packet: Packet, tunnel: TunnelSpec, egress: Egress): Verdict {
+  const { bytes, start, end, segmentBytes } = packet;
+  const count = segmentCount(bytes, start, end, segmentBytes);
+  if (count === 0) return give(packet, DROP, REASON['no-headroom']);
+  context.makeRoomInOutbox(count);
+  const frameBytes = packet.ipAt - start + packet.headerBytes + segmentBytes;
+  for (let index = 0; index < count; index++) {
+    const slot = context.claimOutboxSlot();
+    if (slot < 0) break;
+    const { outbox } = context;
+    const at = outbox.start[slot] as number;
+    if (at + frameBytes > (outbox.ceiling[slot] as number)) {
+      outbox.count = slot;
+      return give(packet, DROP, REASON.mtu);
+    }
+    outbox.end[slot] = at + writeSegment(bytes, start, end, segmentBytes, index, outbox.bytes, at);
+    segment.load(outbox, slot);
+    segment.ipv6 = packet.ipv6;
+    segment.protocol = packet.protocol;
+    segment.ipAt = at + packet.ipAt - start;
+    segment.transportAt = at + packet.transportAt - start;
+    wrap(context, segment, tunnel, egress);
+  }
+  return give(packet, CONSUME, REASON.none);
 }
 
 function wrap(context: EngineContext, packet: Packet, tunnel: TunnelSpec, egress: Egress): Verdict {

@@ -6,7 +6,7 @@ import {
   looksTruncated,
   segmentCount,
   writeSegment,
-} from '../../src/packet-io/segment.ts';
+} from '../../src/wire/segment.ts';
 import { type PacketSpec, packetFrame, referenceChecksum } from './support/frames.ts';
 
 const anyPacket = fc.record({

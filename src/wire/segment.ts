@@ -4,7 +4,7 @@
  * Frames are Ethernet without a VLAN tag; IPv4 without regard to options, IPv6 without extension headers.
  * Sources: RFC 791, RFC 768, RFC 9293, RFC 8200, RFC 1071; "Segmentation Offloads" of the kernel documentation.
  */
-import { readUint8, readUint16, writeUint8, writeUint16 } from '../wire/bytes.ts';
+import { readUint8, readUint16, writeUint8, writeUint16 } from './bytes.ts';
 
 export const ETHERNET_HEADER_BYTES = 14;
 const ETHERTYPE_AT = 12;
