@@ -1,7 +1,6 @@
 /** `ipvsadm -L -c`: the connection table, page by page, in the order in which the data plane gives it. */
 import type { ConnectionStatus, Endpoint } from '../model/connection-status.ts';
 import { IpvsError } from '../model/errors.ts';
-import { CONNECTION_PAGE_MAX } from '../model/limits.ts';
 import type { ServiceProtocol } from '../model/service.ts';
 import type { IpvsadmIo, IpvsadmTable } from './io.ts';
 import { LineWriter } from './line-writer.ts';
@@ -9,6 +8,8 @@ import { refusalText } from './messages.ts';
 import { createNaming, type Naming } from './naming.ts';
 import type { ConnectionsRequest } from './request.ts';
 
+/** A listing of any length is to need little memory: larger pages are not quicker. */
+const ROWS_AT_A_TIME = 1_024;
 const TITLE = 'IPVS connection entries';
 const HEADING = 'pro expire state       source             virtual            destination';
 /** The data below is wider than this heading for it: so it is. */
@@ -30,7 +31,7 @@ export async function listConnections(
     do {
       const page: { items: readonly ConnectionStatus[]; next: string | null } = await table.execute<'listConnections'>({
         name: 'listConnections',
-        limit: CONNECTION_PAGE_MAX,
+        limit: ROWS_AT_A_TIME,
         ...(cursor === null ? {} : { cursor }),
       });
       if (!headed) out.line(TITLE).line(request.engines ? ENGINES_HEADING : HEADING);

@@ -70,6 +70,9 @@ async function uipvsWith(parts: Partial<Cli>, ...words: string[]): Promise<Said>
     stderr: (text) => {
       stderr += text;
     },
+    terminal: null,
+    pause: async () => false,
+    installation: { programs: '/nowhere', linkDirectory: '/nowhere', alternatives: null, standardPath: [] },
     connect: async () => daemon,
     backEnds: async () => backEnds,
     guard: async () => ({
@@ -104,10 +107,10 @@ const connection = (port: number, more: Partial<ConnectionStatus> = {}): Connect
 
 describe('words', () => {
   test('an unknown word is answered with the nearest one', async () => {
-    expect(await uipvs('stauts')).toEqual({
+    expect(await uipvs('sevices')).toEqual({
       code: 2,
       stdout: '',
-      stderr: "uipvs: unknown command 'stauts'; did you mean status?\n",
+      stderr: "uipvs: unknown command 'sevices'; did you mean services?\n",
     });
   });
 
@@ -130,12 +133,23 @@ describe('words', () => {
   test.each([['--help'], ['-h'], ['help']])('%s lists every word', async (word) => {
     const { code, stdout } = await uipvs(word);
     expect(code).toBe(0);
-    for (const name of ['status', 'services', 'connections', 'io', 'guard', 'lab'])
+    for (const name of [
+      'status',
+      'services',
+      'connections',
+      'stats',
+      'proc',
+      'sysctl',
+      'io',
+      'guard',
+      'install',
+      'lab',
+    ])
       expect(stdout).toContain(`  ${name} `);
   });
 
   test('the help of a word documents the keys of its JSON', async () => {
-    for (const word of ['status', 'services', 'connections', 'io']) {
+    for (const word of ['status', 'services', 'connections', 'stats', 'io']) {
       expect((await uipvs(word, '--help')).stdout).toContain('--json:');
     }
     expect((await uipvs('help', 'status')).stdout).toContain('Usage: uipvs status');

@@ -10,7 +10,15 @@ import { IpvsError, notSupportedYet } from '../../src/model/errors.ts';
 import type { DataPlaneEvent } from '../../src/model/events.ts';
 import { PLAIN_TUNNEL } from '../../src/model/forwarding.ts';
 import { formatEndpoint, formatServiceKey, type ServiceKey, type ServiceSpec } from '../../src/model/service.ts';
-import { DEFAULT_TIMEOUTS, type Timeouts } from '../../src/model/settings.ts';
+import {
+  DEFAULT_TIMEOUTS,
+  defaultSettings,
+  readSetting,
+  requireSettingName,
+  SETTING_NAMES,
+  type Timeouts,
+  writeSetting,
+} from '../../src/model/settings.ts';
 import type { Rates, Statistics } from '../../src/model/statistics.ts';
 
 export const NO_STATISTICS: Statistics = { connections: 0, inPackets: 0, outPackets: 0, inBytes: 0, outBytes: 0 };
@@ -74,6 +82,7 @@ export class FakeDataPlane implements DataPlane {
   /** Awaited before each command. */
   before: (command: Command) => Promise<void> | void = () => {};
   #timeouts: Timeouts = DEFAULT_TIMEOUTS;
+  readonly #settings = defaultSettings();
   readonly #services = new Map<string, Entry>();
   readonly #listeners = new Set<(event: DataPlaneEvent) => void>();
 
@@ -154,6 +163,19 @@ export class FakeDataPlane implements DataPlane {
       case 'zero':
         if (command.key) this.#find(command.key);
         return null;
+      case 'getSetting':
+        return { value: readSetting(this.#settings, requireSettingName(command.setting)) };
+      case 'setSetting':
+        writeSetting(this.#settings, requireSettingName(command.setting), command.value);
+        return null;
+      case 'listSettings':
+        return {
+          settings: Object.fromEntries(SETTING_NAMES.map((name) => [name, readSetting(this.#settings, name)])),
+        };
+      case 'getPerCpu':
+        return { processors: [{ processor: 0, counted: NO_STATISTICS }] };
+      case 'listHelpers':
+        return { helpers: [{ name: 'ftp', protocol: 'tcp', port: 21, connections: 2 }] };
       case 'getTotals':
         return { statistics: NO_STATISTICS, rates: NO_RATES };
       case 'getTimeouts':
