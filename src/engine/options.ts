@@ -35,8 +35,8 @@ export function fillOptions(context: EngineContext, packet: Packet, address: num
   const end = ipAt + headerBytes(packet);
   for (let at = ipAt + IPV4_HEADER_BYTES_MIN; at < end; at = nextOption(bytes, at, end)) {
     const type = readUint8(bytes, at);
-    // A length that does not fit ends the walk; both options need more than three bytes.
-    if (nextOption(bytes, at, end) - at < 4) continue;
+    // Both options need more than three bytes; one whose length leads out of the header is left alone.
+    if (end - at < 4 || readUint8(bytes, at + 1) > end - at) continue;
     if (type === RECORD_ROUTE) recordRoute(bytes, at, address);
     else if (type === TIMESTAMP) recordTime(context, bytes, at, address);
   }
