@@ -187,10 +187,16 @@ function checkOwnFrames(outbox: PacketBatch): void {
     check(layers.length > 1, 'is ARP or IP', about);
     if (layers[1]?.name === 'ipv4')
       check(layers[1].fields['checksum'] === 'valid', 'has a right header checksum', about);
-    if (layers[2]?.name === 'icmp') check(layers[2].fields['checksum'] === 'valid', 'has a right ICMP checksum', about);
+    // Frames of others that waited for a next hop come this way too, and theirs may have been wrong on arrival.
+    const isOwn = OWN_ADDRESSES.includes(String(layers[1]?.fields['from']));
+    if (layers[2]?.name === 'icmp' && isOwn) {
+      check(layers[2].fields['checksum'] === 'valid', 'has a right ICMP checksum', about);
+    }
   }
 }
 
+/** The director's, from which its own errors come. */
+const OWN_ADDRESSES: readonly string[] = ['10.0.0.1', '10.0.0.100', '10.1.0.1'];
 const EGRESSES: readonly number[] = [NO_LINK, TO_HOST, LINKS.client, LINKS.server, LINKS.cable];
 
 /** Like `expect`, but cheap enough for every frame. */
