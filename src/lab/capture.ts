@@ -28,9 +28,10 @@ export class Capture {
     this.#running = running;
   }
 
-  /** Starts to capture on every link of the director; returns once every tcpdump listens. */
+  /** Starts to capture on every link of the director, or on `lo` when it has no other; returns once all listen. */
   static async start(lab: Lab, signal: AbortSignal): Promise<Capture> {
-    const running = lab.director.links.map((link) => startTcpdump(lab, link.name));
+    const links = lab.director.links.map((link) => link.name);
+    const running = (links.length > 0 ? links : ['lo']).map((link) => startTcpdump(lab, link));
     for (const tcpdump of running) {
       const listening = () => (tcpdump.ended() || tcpdump.said().includes('listening on') ? true : null);
       await waitFor(listening, { timeoutMs: START_TIMEOUT_MS, everyMs: 20, signal });

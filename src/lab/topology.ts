@@ -71,7 +71,10 @@ export interface TutorialVariation {
   readonly family?: LabFamily;
   /** Port of the service and of every server. */
   readonly port?: number;
-  /** Whether a fallback answers on the director. */
+  /**
+   * Whether a fallback answers on the director. Not for IPv6 behind NAT unless said: nothing that comes from outside
+   * can be translated to ::1.
+   */
   readonly fallback?: boolean;
   /** Whether the director forwards, as a router does, what is not for the service; in `masq` only. */
   readonly forwarding?: boolean;
@@ -83,7 +86,8 @@ export interface TutorialVariation {
  * and the servers know nothing of the director.
  */
 export function tutorialTopology(mode: LabMode, variation: TutorialVariation = {}): LabTopology {
-  const { family = 'ipv4', port = 80, fallback = true, forwarding = true } = variation;
+  const { family = 'ipv4', port = 80, forwarding = true } = variation;
+  const { fallback = family === 'ipv4' || holdsVirtualAddress(mode) } = variation;
   const plan = ADDRESSES[family];
   const separate = mode === 'masq';
   const settings = family === 'ipv6' ? READY_AT_ONCE : {};
@@ -157,10 +161,9 @@ function tutorialServers(plan: AddressPlan, mode: LabMode, port: number, fallbac
   });
   if (!fallback) return servers;
   const address = plan.loopback;
-  return [
-    ...servers,
-    { name: 'fallback', host: 'director', address, label: address, listenOn: address, port, fallback: true },
-  ];
+  // Where nothing is translated it is asked at the virtual address.
+  const listenOn = holdsVirtualAddress(mode) ? plan.anyAddress : address;
+  return [...servers, { name: 'fallback', host: 'director', address, label: address, listenOn, port, fallback: true }];
 }
 
 /** Everything on one host: the client, the director and the servers, which share the loopback address. */

@@ -7,15 +7,19 @@ import {
   planNetwork,
   planServerPower,
 } from '../../src/lab/plan.ts';
-import { LAB_MODES, tutorialTopology } from '../../src/lab/topology.ts';
+import { LAB_MODES, oneHostTopology, tutorialTopology } from '../../src/lab/topology.ts';
 
 const ID = '0a1b2c';
+const ALL = [
+  ...LAB_MODES.map((mode) => tutorialTopology(mode)),
+  ...LAB_MODES.map((mode) => tutorialTopology(mode, { family: 'ipv6' })),
+  oneHostTopology(),
+];
 const lines = (commands: readonly (readonly string[])[]) => commands.map((command) => command.join(' '));
 
 describe('the plan of a network', () => {
   test('makes every namespace before it uses one', () => {
-    for (const mode of LAB_MODES) {
-      const topology = tutorialTopology(mode);
+    for (const topology of ALL) {
       const plan = planNetwork(topology, ID);
       const made = plan
         .filter((command) => command[1] === 'netns' && command[2] === 'add')
@@ -26,8 +30,8 @@ describe('the plan of a network', () => {
   });
 
   test('never names a link, an address or a setting outside a namespace of the lab', () => {
-    for (const mode of LAB_MODES) {
-      for (const command of planNetwork(tutorialTopology(mode), ID)) {
+    for (const topology of ALL) {
+      for (const command of planNetwork(topology, ID)) {
         const line = command.join(' ');
         const inside =
           /^ip netns (add|exec) uipvs-0a1b2c-/.test(line) ||
@@ -66,9 +70,28 @@ describe('the plan of a network', () => {
     }
   });
 
+  test('tunnels: the servers hold the virtual address as with direct routing', () => {
+    expect(planNetwork(tutorialTopology('tun'), ID)).toEqual(planNetwork(tutorialTopology('dr'), ID));
+  });
+
+  test('IPv6: addresses are there at once, and nobody is called from the virtual one', () => {
+    const plan = lines(planNetwork(tutorialTopology('dr', { family: 'ipv6' }), ID));
+    expect(plan).toContain('ip -n uipvs-0a1b2c-director address add fd00:1::10/64 dev eth0 nodad');
+    expect(plan).toContain('ip -n uipvs-0a1b2c-director address add fd00:1::120/64 dev eth0 nodad preferred_lft 0');
+    expect(plan).toContain('ip -n uipvs-0a1b2c-rs1 address add fd00:1::120/128 dev lo nodad');
+  });
+
+  test('one host: no links at all, only the virtual address on lo', () => {
+    expect(lines(planNetwork(oneHostTopology(), ID))).toEqual([
+      'ip netns add uipvs-0a1b2c-director',
+      'ip -n uipvs-0a1b2c-director link set lo up',
+      'ip -n uipvs-0a1b2c-director address add 192.168.1.120/32 dev lo',
+    ]);
+  });
+
   test('names of links fit into the fifteen characters that the kernel allows', () => {
-    for (const mode of LAB_MODES) {
-      for (const command of planNetwork(tutorialTopology(mode), ID)) {
+    for (const topology of ALL) {
+      for (const command of planNetwork(topology, ID)) {
         const named = command.flatMap((word, index) => (command[index - 1] === 'name' ? [word] : []));
         for (const name of named) expect(name.length, name).toBeLessThanOrEqual(15);
       }

@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest';
-import { directorConfiguration } from '../../src/lab/configuration.ts';
+import { directorConfiguration, serviceConfiguration } from '../../src/lab/configuration.ts';
 import { parseTable, parseTableConnections } from '../../src/lab/director.ts';
 import { drawTopology, formatDistribution, type LabResult, Progress } from '../../src/lab/report.ts';
-import { LAB_MODES, tutorialTopology } from '../../src/lab/topology.ts';
+import { LAB_MODES, oneHostTopology, tutorialTopology } from '../../src/lab/topology.ts';
+import { tunnelCommands } from '../../src/lab/tunnels.ts';
 
 const RESULT: LabResult = {
   scenario: 'tutorial',
@@ -21,14 +22,20 @@ const RESULT: LabResult = {
 };
 
 test('the picture of every mode fits a terminal of 80 columns and shows every address', () => {
-  for (const mode of LAB_MODES) {
-    const topology = tutorialTopology(mode);
+  const families = ['ipv4', 'ipv6'] as const;
+  for (const topology of LAB_MODES.flatMap((mode) => families.map((family) => tutorialTopology(mode, { family })))) {
     const picture = drawTopology(topology);
     for (const line of picture.split('\n')) expect(line.length, line).toBeLessThan(80);
     for (const link of topology.hosts.flatMap((host) => host.links)) {
       for (const address of link.addresses) expect(picture).toContain(address.split('/')[0]);
     }
   }
+});
+
+test('the picture of one host shows the servers by their ports', () => {
+  const picture = drawTopology(oneHostTopology());
+  for (const text of ['this host', 'VIP 192.168.1.120:80 on lo', 'rs3  127.0.0.1:8003'])
+    expect(picture).toContain(text);
 });
 
 test('the distribution shows both counts, and a dash where the table has no such server', () => {
@@ -58,7 +65,58 @@ test('direct routing says gate and another scheduler replaces rr; nothing else c
   expect(tutorial).toContain('\treal=192.168.1.11:80 masq\n');
   expect(tutorial).toContain('\tfallback=127.0.0.1:80 masq\n\tscheduler=rr\n');
   expect(directorConfiguration('masq', 'rr')).toBe(tutorial);
+  expect(directorConfiguration('tun', 'rr')).toBe(tutorial.replaceAll(' masq', ' ipip'));
   expect(directorConfiguration('dr', 'wlc')).toBe(tutorial.replaceAll(' masq', ' gate').replace('=rr', '=wlc'));
+});
+
+test('the tutorial’s file is the tutorial’s, word for word', () => {
+  expect(directorConfiguration('fullnat', 'rr')).toBe(`checktimeout=10
+checkinterval=2
+autoreload=no
+logfile="/var/log/ldirectord.log"
+quiescent=yes
+
+virtual=192.168.1.120:80
+\treal=192.168.1.11:80 masq
+\treal=192.168.1.12:80 masq
+\treal=192.168.1.13:80 masq
+\tfallback=127.0.0.1:80 masq
+\tscheduler=rr
+\tprotocol=tcp
+\tchecktype=ping
+`);
+});
+
+test('IPv6 has directives of its own, and other services their own words', () => {
+  const six = directorConfiguration('dr', 'rr', 'ipv6');
+  for (const line of ['virtual6=[fd00:1::120]:80', '\treal6=[fd00:1::11]:80 gate', '\tfallback6=[::1]:80 gate']) {
+    expect(six).toContain(`${line}\n`);
+  }
+  const dns = serviceConfiguration(tutorialTopology('dr', { port: 53, fallback: false }), {
+    scheduler: 'rr',
+    protocol: 'udp',
+    checktype: 'ping',
+    more: ['ops=yes'],
+  });
+  expect(dns).toContain('\treal=192.168.1.13:53 gate\n\tscheduler=rr\n\tprotocol=udp\n\tchecktype=ping\n\tops=yes\n');
+});
+
+test('tunnels that ldirectord.cf has no word for are set up with ipvsadm', () => {
+  const words = tunnelCommands(tutorialTopology('tun'), 'gue', 'wrr').map((command) => command.join(' '));
+  expect(words[0]).toBe('-A -t 192.168.1.120:80 -s wrr');
+  expect(words[1]).toBe('-a -t 192.168.1.120:80 -r 192.168.1.11:80 -i --tun-type gue --tun-port 6080');
+  expect(words).toHaveLength(4);
+  const six = tunnelCommands(tutorialTopology('tun', { family: 'ipv6' }), 'gre', 'rr');
+  expect(six[1].join(' ')).toBe('-a -t [fd00:1::120]:80 -r [fd00:1::11]:80 -i --tun-type gre');
+});
+
+test('IPv6 servers are read from ipvsadm as it prints them', () => {
+  const listing = `TCP  [fd00:1::120]:80 rr
+  -> [fd00:1::11]:80              Tunnel  1      0          0         
+`;
+  expect(parseTable(listing)).toEqual([{ address: 'fd00:1::11', port: 80, method: 'Tunnel', weight: 1 }]);
+  const counted = '  -> [fd00:1::11]:80                   101      507        0    45275        0\n';
+  expect(parseTableConnections(counted)).toEqual({ '[fd00:1::11]:80': 101 });
 });
 
 test('real servers, weights and connections are read from ipvsadm as it prints them', () => {

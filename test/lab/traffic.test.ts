@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { parseDnsperf } from '../../src/lab/scenarios/dns.ts';
 import { parseAb } from '../../src/lab/traffic.ts';
 
 const WHOLE = `Benchmarking 192.168.1.120 (be patient)
@@ -47,4 +48,26 @@ test('a run without a single answer counts nothing', () => {
     requestsPerSecond: null,
     gaveUp: 'apr_socket_recv: No route to host (113)',
   });
+});
+
+test('dnsperf counts as answered what came without an error', () => {
+  const statistics = (codes: string) => `Statistics:
+
+  Queries sent:         300
+  Queries completed:    298 (99.33%)
+  Queries lost:         2 (0.67%)
+
+  Response codes:       ${codes}
+  Average packet size:  request 33, response 49
+  Run time (s):         0.050000
+  Queries per second:   5960.077027
+`;
+  expect(parseDnsperf(statistics('NOERROR 298 (100.00%)'))).toEqual({
+    answered: 298,
+    seconds: 0.05,
+    requestsPerSecond: 5960.08,
+  });
+  expect(parseDnsperf(statistics('NXDOMAIN 8 (2.68%), NOERROR 290 (97.32%)'))?.answered).toBe(290);
+  expect(parseDnsperf(statistics('REFUSED 298 (100.00%)'))?.answered).toBe(0);
+  expect(parseDnsperf('Error: unable to open')).toBeNull();
 });
