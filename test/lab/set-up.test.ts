@@ -73,6 +73,9 @@ test('built files are stale once a source is touched, added or removed', async (
   write('package-lock.json', '{}');
   // A compiler that succeeds: what it writes does not matter here.
   write('node_modules/typescript/bin/tsc', '');
+  // And a program that writes its manual pages and completions without a word.
+  write('src/bin/uipvs.ts', '');
+  write('dist/bin/uipvs.js', '');
   expect(buildIsCurrent(root)).toBe(false);
   expect(await build(root)).toBe(true);
   expect(buildIsCurrent(root)).toBe(true);
