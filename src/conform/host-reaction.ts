@@ -19,12 +19,13 @@ export function hostWouldAnswer(moment: Moment): string | null {
   const facts = packetFacts(packet);
   if (facts.isFragment || !isWellFormed(packet, facts)) return null;
   // The host drops what claims to come from itself, and sends nothing to where it knows no way.
-  if (!isOrdinary(facts.source) || moment.isOwnAddress(facts.source) || moment.hopTo(facts.source) === null)
-    return null;
-  if (!moment.isOwn) {
-    if (!isOrdinary(facts.destination) || moment.hopTo(facts.destination) === null) return null;
-    return hopsLeft(packet, facts) > 1 ? 'would have forwarded it' : 'would have answered with time exceeded';
+  if (!isOrdinary(facts.source) || moment.isOwnAddress(facts.source)) return null;
+  const knowsWayTo = (address: string): boolean => isOrdinary(address) && moment.hopTo(address) !== null;
+  if (!moment.isOwn && hopsLeft(packet, facts) > 1) {
+    return knowsWayTo(facts.destination) ? 'would have forwarded it' : null;
   }
+  if (!knowsWayTo(facts.source)) return null;
+  if (!moment.isOwn) return knowsWayTo(facts.destination) ? 'would have answered with time exceeded' : null;
   // An address that only a mark makes the director's own has no interface to answer from.
   if (!moment.isAnswered || !transportIsRight(packet, facts)) return null;
   if (facts.protocol === TCP && packet.length >= facts.transportAt + 20) {

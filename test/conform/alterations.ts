@@ -247,16 +247,19 @@ function changeLetter(text: string, below: Below): string | null {
   return lines.join('\n');
 }
 
+/** What the recorded ipvsadm shows of a line that is too long for it. */
+const LEFTOVER_ROW = /^(?!TCP|UDP|SCTP|IP )\S+ +\d+:\d\d /;
+
 function dropLine({ stdout }: Listing, below: Below): string | null {
   const lines = stdout.split('\n');
-  const rows = lines.flatMap((line, row) => (line === '' || isOverdue(line) ? [] : [row]));
+  const rows = lines.flatMap((line, row) => (line === '' || isOverdue(line) || LEFTOVER_ROW.test(line) ? [] : [row]));
   const row = rows[below(rows.length)];
   return row === undefined ? null : lines.filter((_, place) => place !== row).join('\n');
 }
 
 function repeatLine({ stdout }: Listing, below: Below): string | null {
   const lines = stdout.split('\n');
-  const rows = lines.flatMap((line, row) => (line === '' || isOverdue(line) ? [] : [row]));
+  const rows = lines.flatMap((line, row) => (line === '' || isOverdue(line) || LEFTOVER_ROW.test(line) ? [] : [row]));
   const row = rows[below(rows.length)];
   return row === undefined ? null : lines.flatMap((line, place) => (place === row ? [line, line] : [line])).join('\n');
 }
