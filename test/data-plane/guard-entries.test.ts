@@ -6,6 +6,7 @@ import {
   type GuardedPacket,
   GuardLedger,
   isHeldBack,
+  markRuleEntries,
   serviceEntries,
 } from '../../src/data-plane/guard-entries.ts';
 import { destination, key } from './support/specs.ts';
@@ -72,8 +73,66 @@ describe('what is held back from the host', () => {
     expect(isHeldBack(packet({ ...icmp, icmpType: 8 }), web, SURROUNDINGS)).toBe(false);
   });
 
-  test('fragments always pass', () => {
-    expect(isHeldBack(packet({ fragment: true }), web, SURROUNDINGS)).toBe(false);
+  test('fragments are held back by their addresses alone: they do not all carry ports', () => {
+    const fragment = { fragment: true, sourcePort: 0, destinationPort: 0 };
+    expect(isHeldBack(packet({ ...fragment, protocol: 'udp' }), web, SURROUNDINGS)).toBe(true);
+    expect(isHeldBack(packet({ ...fragment, destination: '192.0.2.11' }), web, SURROUNDINGS)).toBe(false);
+    expect(isHeldBack(packet({ ...reply, ...fragment, destination: '10.0.0.254' }), web, SURROUNDINGS)).toBe(true);
+  });
+
+  test('an FTP service takes the ports of its data too, and its servers may speak from any', () => {
+    const ftp = [...serviceEntries(key(VIP, 21)), ...destinationEntries(key(VIP, 21), destination(SERVER, 21))];
+    for (const destinationPort of [20, 21, 1024, 65_535]) {
+      expect(isHeldBack(packet({ destinationPort }), ftp, SURROUNDINGS)).toBe(true);
+    }
+    expect(isHeldBack(packet({ destinationPort: 1023 }), ftp, SURROUNDINGS)).toBe(false);
+    expect(isHeldBack(packet({ ...reply, sourcePort: 40_001 }), ftp, SURROUNDINGS)).toBe(true);
+  });
+
+  test('IPv6 is held back by the same rules, but never what links need', () => {
+    const web6 = [
+      ...serviceEntries(key('fd00::10', 80)),
+      ...destinationEntries(key('fd00::10', 80), destination('fd00:1::1', 8080)),
+    ];
+    const packet6 = (change: Partial<GuardedPacket>) =>
+      packet({ source: 'fd00:2::7', destination: 'fd00::10', ...change });
+    expect(isHeldBack(packet6({}), web6, SURROUNDINGS)).toBe(true);
+    expect(isHeldBack(packet6({ source: 'fd00:1::1', sourcePort: 8080, destinationPort: 9 }), web6, SURROUNDINGS)).toBe(
+      true,
+    );
+    expect(isHeldBack(packet6({ fragment: true }), web6, SURROUNDINGS)).toBe(true);
+    expect(
+      isHeldBack(packet6({ destination: 'fe80::1', source: 'fd00:1::1', fragment: true }), web6, SURROUNDINGS),
+    ).toBe(false);
+    const icmp = { protocol: 'icmp', sourcePort: 0, destinationPort: 0 } as const;
+    const markRules = [{ family: 'ipv6', mark: 1 }] as const;
+    for (const icmpType of [1, 2, 3, 4])
+      expect(isHeldBack(packet6({ ...icmp, icmpType }), web6, SURROUNDINGS)).toBe(true);
+    for (const icmpType of [133, 134, 135, 136, 137]) {
+      expect(isHeldBack(packet6({ ...icmp, icmpType }), web6, { ...SURROUNDINGS, markRules })).toBe(false);
+    }
+    expect(isHeldBack(packet6({ ...icmp, icmpType: 128 }), web6, { ...SURROUNDINGS, markRules })).toBe(true);
+  });
+
+  test('what a rule marks is held back, whatever the services are', () => {
+    const rule = {
+      family: 'ipv4',
+      mark: 7,
+      protocol: 'tcp',
+      destination: '203.0.113.0/24',
+      portMin: 80,
+      portMax: 90,
+    } as const;
+    const marked = { ...SURROUNDINGS, markRules: [rule] };
+    expect(isHeldBack(packet({ destination: '203.0.113.9', destinationPort: 85 }), [], marked)).toBe(true);
+    expect(isHeldBack(packet({ destination: '203.0.113.9', destinationPort: 91 }), [], marked)).toBe(false);
+    expect(isHeldBack(packet({ destination: '203.0.113.9', destinationPort: 0, fragment: true }), [], marked)).toBe(
+      true,
+    );
+    expect(markRuleEntries(rule)).toEqual([
+      { set: 'marked', element: 'ip daddr 203.0.113.0/24 meta l4proto 6 th dport 80-90' },
+      { set: 'marked_fragments', element: 'ip daddr 203.0.113.0/24' },
+    ]);
   });
 });
 
@@ -89,13 +148,16 @@ describe('entries', () => {
       '10.0.0.1 . 6 . 80',
       '10.0.0.1 . 17 . 80',
       '10.0.0.1 . 132 . 80',
+      '10.0.0.1',
     ]);
   });
 
   test('nothing unchecked reaches a rule', () => {
     const evil = '10.0.0.1 }; flush ruleset; add element x y { 10.0.0.1';
     expect(serviceEntries(key(evil, 80))).toEqual([]);
-    expect(serviceEntries(key('2001:db8::1', 80))).toEqual([]);
+    expect(serviceEntries(key('2001:db8::1%e0', 80))).toEqual([]);
+    expect(markRuleEntries({ family: 'ipv4', mark: 1, link: 'e0" drop; flush ruleset' })).toEqual([]);
+    expect(markRuleEntries({ family: 'ipv4', mark: 1, source: evil })).toEqual([]);
     expect(serviceEntries(key(VIP, 65_536))).toEqual([]);
     expect(serviceEntries(key(VIP, '80 }; flush' as unknown as number))).toEqual([]);
     expect(serviceEntries(key(VIP, 80, 'icmp' as 'tcp'))).toEqual([]);

@@ -27,8 +27,15 @@ export const REAL1_MAC = '02:00:00:01:00:0b';
 export const HOST_MAC = '02:00:00:77:00:01';
 export const CABLE_MAC = '02:00:00:77:00:02';
 export const CABLE_ADDRESS = '169.254.117.2';
+export const CABLE_ADDRESS6 = 'fd75:6970:7673::2';
 
-const CABLE: HostLink = { linkIndex: 3, hostMac: HOST_MAC, engineMac: CABLE_MAC, engineAddress: CABLE_ADDRESS };
+const CABLE: HostLink = {
+  linkIndex: 3,
+  hostMac: HOST_MAC,
+  engineMac: CABLE_MAC,
+  engineAddress: CABLE_ADDRESS,
+  engineAddress6: CABLE_ADDRESS6,
+};
 
 export interface WorldOptions {
   readonly sourceNat?: SourceNat;
@@ -257,6 +264,9 @@ function networkOf(options: WorldOptions): NetworkSnapshot {
       route('fd00::/64', null, 1),
       route('fd00:1::/64', null, 2),
       route('::/0', 'fd00::fe', 1),
+      ...links.flatMap(({ index, addresses }) =>
+        addresses.map(({ address }) => ({ ...route(address, null, index), type: 'local' as const })),
+      ),
     ],
     neighbors: [
       { address: '10.0.0.254', linkIndex: 1, mac: GATEWAY_MAC },

@@ -1,13 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import {
-  completeChecksum,
-  looksPartial,
-  looksTruncated,
-  segmentCount,
-  writeSegment,
-} from '../../src/wire/segment.ts';
-import { type PacketSpec, packetFrame, referenceChecksum } from './support/frames.ts';
+import { completeChecksum, looksPartial, looksTruncated, segmentCount, writeSegment } from '../../src/wire/segment.ts';
+import { type PacketSpec, packetFrame, referenceChecksum } from '../packet-io/support/frames.ts';
 
 const anyPacket = fc.record({
   protocol: fc.constantFrom('tcp' as const, 'udp' as const),

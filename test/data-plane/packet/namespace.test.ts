@@ -54,12 +54,16 @@ describe.skipIf(reason !== null)(`in a network namespace${reason === null ? '' :
     expect(conf('ipv4/conf/uipvs-host/rp_filter')).toBe('2');
     expect(conf('ipv4/conf/uipvs-host/accept_local')).toBe('1');
     expect(conf('ipv4/conf/uipvs-host/route_localnet')).toBe('1');
-    expect(conf('ipv6/conf/uipvs-host/disable_ipv6')).toBe('1');
+    expect(conf('ipv6/conf/uipvs-io/disable_ipv6')).toBe('1');
+    expect(conf('ipv6/conf/uipvs-host/accept_ra')).toBe('0');
     expect(conf('ipv4/conf/uipvs-io/forwarding')).toBe('0');
     expect(namespace.run('ip neighbor show dev uipvs-host')).toMatch(
       /169\.254\.117\.2 lladdr 02:75:69:70:76:02 PERMANENT/,
     );
     expect(namespace.run('ip -4 -o address show dev uipvs-host')).toMatch(/169\.254\.117\.1\/30/);
+    expect(namespace.run('ip neighbor show dev uipvs-host')).toMatch(/fd75:6970:7673::2 lladdr 02:75:69:70:76:02 PERM/);
+    const addresses6 = namespace.run('ip -6 -o address show dev uipvs-host').trim().split('\n');
+    expect(addresses6).toEqual([expect.stringContaining('fd75:6970:7673::1/126')]);
   });
 
   test('elements are in force when the command is answered, and go with the last that needs them', async () => {

@@ -43,9 +43,9 @@ export class Namespace {
   readonly #planes: PlaneProcess[] = [];
   readonly #servers: ChildProcess[] = [];
 
-  constructor() {
+  constructor(prefix = 'uidp') {
     created += 1;
-    this.name = `uidp-${process.pid}-${created}`;
+    this.name = `${prefix}-${process.pid}-${created}`;
     execFileSync('ip', ['netns', 'add', this.name]);
     this.run('ip link set lo up');
   }
@@ -72,6 +72,20 @@ export class Namespace {
       socket.on('data', (data) => say(String(data)));
       socket.on('error', (error) => say(error.code));
       setTimeout(say, 700, 'silence');`;
+    return execFileSync('ip', ['netns', 'exec', this.name, process.execPath, '-e', code], { encoding: 'utf8' }).trim();
+  }
+
+  /** Starts a Node program that writes a line when it is ready, and ends with the namespace. */
+  async program(code: string, ...args: string[]): Promise<void> {
+    const server = spawn('ip', ['netns', 'exec', this.name, process.execPath, '-e', code, ...args], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    this.#servers.push(server);
+    await new Promise((resolve) => server.stdout.once('data', resolve));
+  }
+
+  /** Runs a Node program to its end and returns what it wrote. */
+  evaluate(code: string): string {
     return execFileSync('ip', ['netns', 'exec', this.name, process.execPath, '-e', code], { encoding: 'utf8' }).trim();
   }
 

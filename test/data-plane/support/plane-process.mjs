@@ -8,6 +8,7 @@ const compiled = (path) => import(pathToFileURL(`${process.argv[2]}/${path}`).hr
 const { PacketDataPlane } = await compiled('data-plane/packet/packet-data-plane.js');
 const { WorkerSession } = await compiled('data-plane/packet/worker-session.js');
 const { spawnThread } = await compiled('data-plane/packet/worker-handle.js');
+const { startPacketDataPlane } = await compiled('data-plane/packet/host.js');
 const { PACKET_ENGINE_CAPABILITIES } = await compiled('data-plane/capabilities.js');
 
 const fakeWorker = new URL('./fake-worker.mjs', import.meta.url);
@@ -16,6 +17,12 @@ let plane;
 const orders = {
   async start({ options }) {
     const log = Object.fromEntries(['info', 'warn', 'error'].map((level) => [level, () => {}]));
+    // With the name of an I/O back end the real engine runs, on the links of this namespace.
+    if (options.io !== undefined) {
+      plane = await startPacketDataPlane({ log, ...options });
+      plane.watch((event) => process.send({ event }));
+      return null;
+    }
     const start = { io: 'fake', seed: 1, connectionsMax: 1, sourceNat: 'none' };
     plane = await PacketDataPlane.start({
       capabilities: PACKET_ENGINE_CAPABILITIES,
