@@ -45,6 +45,10 @@ export class LiveLab {
   async plane(compiledFolder: string, io: string): Promise<PlaneProcess> {
     const plane = await this.director.plane(compiledFolder);
     await plane.start({ io });
+    // Back ends may lose the first frame after they opened a link.
+    const address = (net: number, host: number) => `ping -c 1 -W 1 10.${net}.0.${host} || true`;
+    this.client.run(address(1, 254));
+    this.server.run(address(2, 254));
     return plane;
   }
 
@@ -83,14 +87,16 @@ export const UDP_ECHO = `
     socket.bind(Number(port), address, () => type === 'udp6' && console.log('ready'));
   }`;
 
-/** Sends one datagram of so many bytes and says how many of them came back as they were, or \`silence\`. */
+/** Sends a datagram of so many bytes, again if need be, and says how many came back as they were, or `silence`. */
 export function udpProbe(address: string, port: number, bytes: number): string {
   return `
     const data = Buffer.from(Array.from({ length: ${bytes} }, (_, i) => i % 251));
     const socket = require('node:dgram').createSocket('${address.includes(':') ? 'udp6' : 'udp4'}');
     socket.on('message', (back) => { console.log(back.equals(data) ? back.length : 'changed'); process.exit(); });
-    socket.send(data, ${port}, '${address}');
-    setTimeout(() => { console.log('silence'); process.exit(); }, 1500);`;
+    const send = () => socket.send(data, ${port}, '${address}');
+    send();
+    setInterval(send, 700);
+    setTimeout(() => { console.log('silence'); process.exit(); }, 2000);`;
 }
 
 /** A server program that tells how many bytes it received and their SHA-256. */
