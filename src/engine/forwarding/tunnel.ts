@@ -2,6 +2,7 @@
 import type { TunnelSpec } from '../../model/forwarding.ts';
 import { readInt32 } from '../../wire/bytes.ts';
 import { ETHERNET_HEADER_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6, setEtherType } from '../../wire/ethernet.ts';
+import { PROTOCOL_TCP } from '../../wire/ipv4.ts';
 import { FrameFlag } from '../../wire/packet-batch.ts';
 import { segmentCount, writeSegment } from '../../wire/segment.ts';
 import { ConnectionFlag, DESTINATION, FLAGS, NO_ROW, ROW_SHIFT, SERVER0, SERVER3 } from '../connection.ts';
@@ -51,6 +52,10 @@ export function tunnelInbound(
   const mtu = room - tunnelOverhead(tunnel, outerIpv6, usesRemoteChecksum(tunnel, packet));
   if (mtu < (outerIpv6 ? TUNNEL_MTU_MIN_IPV6 : TUNNEL_MTU_MIN_IPV4)) return give(packet, DROP, REASON.mtu);
   const pathMtuDiscovery = context.settings.pmtu_disc !== 0;
+  // TCP may be cut anywhere, and not every back end knows where its sender wanted it cut.
+  if (packet.segmentBytes !== 0 && packet.protocol === PROTOCOL_TCP) {
+    packet.segmentBytes = Math.min(packet.segmentBytes, Math.max(1, mtu - packet.headerBytes));
+  }
   const verdict = mayLeave(context, packet, mtu, errorSource, packet.ipv6 || pathMtuDiscovery);
   if (verdict !== CONTINUE) return verdict;
   stepTtl(packet);
