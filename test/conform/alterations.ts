@@ -178,6 +178,8 @@ function swapWithNext(outputs: readonly RecordedOutput[], index: number): readon
 }
 
 function withText(step: CommandStep, stream: 'stdout' | 'stderr', text: string | null): RecordedStep | null {
+  // Of the help text only the first line counts.
+  if (stream === 'stdout' && step.stdout.includes('\nUsage:\n')) return null;
   return text === null || text === step[stream] ? null : { ...step, [stream]: text };
 }
 
