@@ -26,6 +26,7 @@ const EXPERIMENTAL = 0x88b5;
 const TURNS_MS = 20;
 let io: PacketIo;
 let batch: PacketBatch;
+let ownSends: PacketBatch | null = null;
 let bridge: readonly [number, number] | null = null;
 /** Time that each frame costs, so that frames come faster than they are worked off. */
 let costUs = 0;
@@ -70,8 +71,15 @@ function loop(): void {
   setTimeout(loop, paused ? 1 : 0);
 }
 
+/** One for all sends of the back end's own: batches are made to be used again. */
+const ownBatch = (frames: number): PacketBatch => {
+  if (ownSends === null || ownSends.capacity < frames) ownSends = io.createBatch(Math.max(frames, 64));
+  ownSends.clear();
+  return ownSends;
+};
+
 function send(frames: FrameToSend[], own: boolean): number {
-  const out = own ? io.createBatch(frames.length) : PacketBatch.allocate(frames.length, 66 * 1024);
+  const out = own ? ownBatch(frames.length) : PacketBatch.allocate(frames.length, 66 * 1024);
   for (const each of frames) {
     const slot = out.push(Buffer.from(each.frame, 'hex'), -1);
     out.egress[slot] = each.link;
@@ -82,7 +90,7 @@ function send(frames: FrameToSend[], own: boolean): number {
 }
 
 function flood(link: number, frame: string, durationMs: number): number {
-  const out = io.createBatch(64);
+  const out = ownBatch(64);
   const until = performance.now() + durationMs;
   let sent = 0;
   while (performance.now() < until) {
