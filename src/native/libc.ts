@@ -163,8 +163,7 @@ function bindLibc(): Libc {
     },
     mmap: map,
     munmap: (address, length) => void checked('munmap', munmap(address, length)),
-    reserve: (length) =>
-      checked('mmap', mmap(0, length, PROT_READ, MAP_PRIVATE_ANONYMOUS | MAP_NORESERVE, -1, 0)),
+    reserve: (length) => checked('mmap', mmap(0, length, PROT_READ, MAP_PRIVATE_ANONYMOUS | MAP_NORESERVE, -1, 0)),
     mapOver(address, length, fd) {
       checked('mmap', mmap(address, length, PROT_READ_WRITE, MAP_SHARED | MAP_FIXED, fd, 0));
     },

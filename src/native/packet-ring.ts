@@ -9,6 +9,7 @@ import { createPacketSocket } from './packet-socket.ts';
 
 const SOL_PACKET = 263;
 const PACKET_RX_RING = 5;
+const PACKET_COPY_THRESH = 7;
 const PACKET_VERSION = 10;
 const PACKET_RESERVE = 12;
 const PACKET_VNET_HDR = 15;
@@ -20,30 +21,49 @@ const CAPTURED_AT = 8;
 const FRAME_OFFSET_AT = 12;
 const STATUS_KERNEL = 0;
 const STATUS_USER = 1;
+const STATUS_COPY = 2;
 
-/** A 64 KB super-frame with its Ethernet header, everything that stands before it, and no more than needed. */
-const SLOT_BYTES = 66 * 1024;
 /** The kernel takes memory for a ring in blocks; slots do not cross them. */
 const BLOCK_BYTES = 1024 * 1024;
-const SLOTS_PER_BLOCK = Math.floor(BLOCK_BYTES / SLOT_BYTES);
+/** Slots begin at multiples of this (TPACKET_ALIGNMENT); a whole cache line is better still. */
+const SLOT_ALIGNMENT_BYTES = 64;
+const SLOT_BYTES_MIN = 2048;
 /**
  * Frames begin this much later than they would. By itself the kernel leaves 76 bytes, of which 32 are the header
  * above; with this there are 114: room for 64 bytes of headroom and a virtio-net header that sinks with the frame's
  * start. It also puts the IP header at a multiple of 16.
  */
 const RESERVE_BYTES = 38;
+const FRAME_AT = 76 + RESERVE_BYTES;
+
+export interface RingShape {
+  /** About so many slots. */
+  readonly slots: number;
+  /** Longest frame a slot must hold; the socket's queue gets longer ones, and their slot says so. */
+  readonly frameBytes: number;
+}
 
 /**
- * Gives a socket that is not bound yet a ring of about `slots` slots, or of fewer when the kernel is short of memory,
- * and lays it into the reserve. Throws a LibcError, or an Error when the reserve is full.
+ * Gives a socket that is not bound yet a ring, with fewer slots when the kernel is short of memory, and lays it into
+ * the reserve. Throws a LibcError, or an Error when the reserve is full.
  */
-export function createPacketRing(libc: Libc, fd: number, slots: number, reserve: NativeReserve): PacketRing {
-  libc.setsockopt(fd, SOL_PACKET, PACKET_VERSION, TPACKET_V2);
-  libc.setsockopt(fd, SOL_PACKET, PACKET_RESERVE, RESERVE_BYTES);
-  const blocks = requestBlocks(libc, fd, Math.ceil(slots / SLOTS_PER_BLOCK));
+export function createPacketRing(libc: Libc, fd: number, shape: RingShape, reserve: NativeReserve): PacketRing {
+  const slotBytes = Math.max(SLOT_BYTES_MIN, alignUp(FRAME_AT + shape.frameBytes, SLOT_ALIGNMENT_BYTES));
+  setUpRing(libc, fd);
+  const blocks = requestBlocks(libc, fd, slotBytes, Math.ceil((shape.slots * slotBytes) / BLOCK_BYTES));
   const at = reserve.layRing(fd, blocks * BLOCK_BYTES);
   if (at < 0) throw new Error('the address space for packet rings is used up');
-  return new PacketRing(reserve, at, blocks);
+  return new PacketRing(reserve, at, blocks, slotBytes);
+}
+
+function alignUp(value: number, alignment: number): number {
+  return Math.ceil(value / alignment) * alignment;
+}
+
+function setUpRing(libc: Libc, fd: number): void {
+  libc.setsockopt(fd, SOL_PACKET, PACKET_VERSION, TPACKET_V2);
+  libc.setsockopt(fd, SOL_PACKET, PACKET_RESERVE, RESERVE_BYTES);
+  libc.setsockopt(fd, SOL_PACKET, PACKET_COPY_THRESH, 1);
 }
 
 /** `null` when this kernel makes rings, otherwise one sentence with the way out. */
@@ -52,9 +72,8 @@ export function packetRingRefused(libc: Libc): string | null {
   try {
     fd = createPacketSocket(libc);
     libc.setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, 1);
-    libc.setsockopt(fd, SOL_PACKET, PACKET_VERSION, TPACKET_V2);
-    libc.setsockopt(fd, SOL_PACKET, PACKET_RESERVE, RESERVE_BYTES);
-    requestBlocks(libc, fd, 1);
+    setUpRing(libc, fd);
+    requestBlocks(libc, fd, SLOT_BYTES_MIN, 1);
     return null;
   } catch (error) {
     return `this kernel makes no packet ring (${(error as Error).message}); packet-mmsg does without`;
@@ -64,10 +83,10 @@ export function packetRingRefused(libc: Libc): string | null {
 }
 
 /** Returns the number of blocks that could be had. */
-function requestBlocks(libc: Libc, fd: number, wanted: number): number {
+function requestBlocks(libc: Libc, fd: number, slotBytes: number, wanted: number): number {
   for (let blocks = wanted; ; blocks = blocks >> 1) {
     // struct tpacket_req
-    const request = Uint32Array.of(BLOCK_BYTES, blocks, SLOT_BYTES, blocks * SLOTS_PER_BLOCK);
+    const request = Uint32Array.of(BLOCK_BYTES, blocks, slotBytes, blocks * Math.floor(BLOCK_BYTES / slotBytes));
     try {
       libc.setsockopt(fd, SOL_PACKET, PACKET_RX_RING, new Uint8Array(request.buffer));
       return blocks;
@@ -91,8 +110,12 @@ export class PacketRing {
   #taken = 0;
   #removed = false;
 
-  constructor(reserve: NativeReserve, at: number, blocks: number) {
-    this.slots = blocks * SLOTS_PER_BLOCK;
+  readonly #slotBytes: number;
+
+  constructor(reserve: NativeReserve, at: number, blocks: number, slotBytes: number) {
+    const slotsPerBlock = Math.floor(BLOCK_BYTES / slotBytes);
+    this.slots = blocks * slotsPerBlock;
+    this.#slotBytes = slotBytes;
     this.#reserve = reserve;
     this.#at = at;
     this.#length = blocks * BLOCK_BYTES;
@@ -100,8 +123,8 @@ export class PacketRing {
     this.#halves = new Uint16Array(reserve.buffer);
     this.#slotAt = new Int32Array(this.slots);
     for (let i = 0; i < this.slots; i++) {
-      const block = Math.floor(i / SLOTS_PER_BLOCK);
-      this.#slotAt[i] = at + block * BLOCK_BYTES + (i % SLOTS_PER_BLOCK) * SLOT_BYTES;
+      const block = Math.floor(i / slotsPerBlock);
+      this.#slotAt[i] = at + block * BLOCK_BYTES + (i % slotsPerBlock) * slotBytes;
     }
   }
 
@@ -127,7 +150,12 @@ export class PacketRing {
     return at + (this.#halves[(at + FRAME_OFFSET_AT) >> 1] as number);
   }
 
-  /** Bytes of the frame, or -1 when it was longer than its slot and has lost its end. */
+  /** Whether the frame was too long for its slot and waits, whole, in the socket's queue: one frame for each such slot. */
+  isQueued(at: number): boolean {
+    return ((this.#words[at >> 2] as number) & STATUS_COPY) !== 0;
+  }
+
+  /** Bytes of the frame, or -1 when its end is missing in the slot. */
   frameBytes(at: number): number {
     const captured = this.#words[(at + CAPTURED_AT) >> 2] as number;
     return captured === this.#words[(at + LENGTH_AT) >> 2] ? captured : -1;
@@ -135,7 +163,7 @@ export class PacketRing {
 
   /** One past the last byte of the slot. */
   slotEnd(at: number): number {
-    return at + SLOT_BYTES;
+    return at + this.#slotBytes;
   }
 
   /** Gives every slot that was taken back to the kernel: nobody may look at their frames any more. */

@@ -43,7 +43,7 @@ export class OffloadHeaders {
     this.#filled = 0;
   }
 
-  /** Takes over frame `i`, which the kernel has put at `start`, and describes it in the batch. In order of `i`. */
+  /** Takes over frame `i`, which the kernel has put at `start`, and describes it in the batch. */
   take(i: number, start: number, end: number, linkIndex: number): void {
     const batch = this.#batch;
     const { bytes } = this.#memory;
@@ -60,7 +60,7 @@ export class OffloadHeaders {
     this.#start[i] = start;
     this.#segmentation[i] = segmentation;
     this.#checksumStart[i] = 0;
-    this.#filled = i + 1;
+    if (i >= this.#filled) this.#filled = i + 1;
     if (partial || segmentation !== 0) this.#keepOffsets(i, headerAt);
   }
 
