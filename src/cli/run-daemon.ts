@@ -10,6 +10,10 @@ export interface OpenedDataPlane {
   readonly dataPlane: DataPlane;
   /** Name of the I/O back end that carries the frames. */
   readonly io: string;
+  /** Better ones that do not work here, each with its reason. */
+  readonly ioPassedOver?: readonly string[];
+  /** What its system calls go through, or `null` when that does not matter. */
+  readonly ffi?: string | null;
   /** Names of the links it serves. */
   readonly links: readonly string[];
 }
@@ -48,20 +52,32 @@ export async function runDaemon(words: readonly string[], parts: DaemonParts): P
 async function serve(options: DaemonCommandLine, parts: DaemonParts, logger: Logger): Promise<number> {
   const { sourceNat, connectionsMax, guard } = options;
   let io = '';
+  let passedOver: readonly string[] = [];
+  let ffi: string | null = null;
   let links: readonly string[] = [];
   const daemon = await startDaemon(
     async () => {
       const opened = await parts.open(options, logger);
       links = opened.links;
       io = opened.io;
+      passedOver = opened.ioPassedOver ?? [];
+      ffi = opened.ffi ?? null;
       return opened.dataPlane;
     },
     {
       logger,
-      settings: () => ({ io, links, sourceNat, connectionsMax, guard }),
+      settings: () => ({
+        io,
+        ...(passedOver.length === 0 ? {} : { ioPassedOver: passedOver }),
+        ...(ffi === null ? {} : { ffi }),
+        links,
+        sourceNat,
+        connectionsMax,
+        guard,
+      }),
       onReady: (ready) => {
         const place = `namespace ${ready.namespace}, socket ${ready.socket}`;
-        void parts.stdout(`uipvsd ready: ${io}, ${place}, links ${links.join(', ') || 'none'}\n`);
+        void parts.stdout(`uipvsd ready: ${ioText(io, passedOver)}, ${place}, links ${links.join(', ') || 'none'}\n`);
       },
       ...(options.socket === null ? {} : { socket: options.socket }),
       ...(parts.lockName === undefined ? {} : { lockName: parts.lockName }),
@@ -70,6 +86,11 @@ async function serve(options: DaemonCommandLine, parts: DaemonParts, logger: Log
   const broken = closeOnMistake(daemon, logger);
   const { failed } = await daemon.ended;
   return failed || broken.yes ? FAILURE_EXIT_CODE : 0;
+}
+
+/** `packet-mmsg (not packet-ring: this kernel makes no packet ring)` */
+function ioText(io: string, passedOver: readonly string[]): string {
+  return passedOver.length === 0 ? io : `${io} (${passedOver.map((reason) => `not ${reason}`).join('; ')})`;
 }
 
 /** After a mistake of ours nothing is certain any more: what was set up in the host is taken down, and we end. */

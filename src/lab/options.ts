@@ -14,6 +14,8 @@ export interface PowerStep {
   readonly afterRequests: number;
 }
 
+const LAB_IO = ['packet-ring', 'packet-mmsg', 'pcap'] as const;
+
 export interface RunLabOptions {
   readonly scenario: string;
   readonly mode: LabMode;
@@ -22,7 +24,7 @@ export interface RunLabOptions {
   readonly tunnel: LabTunnel;
   /** One-packet scheduling: every datagram by itself. */
   readonly onePacket: boolean;
-  readonly io: 'packet-mmsg' | 'pcap';
+  readonly io: (typeof LAB_IO)[number];
   readonly scheduler: string;
   readonly requests: number;
   readonly concurrency: number;
@@ -59,7 +61,7 @@ through them with ab, shows who answered, and removes everything again. Nothing 
   --family 4|6      IPv4 (default) or IPv6
   --tunnel KIND     of mode tun: ipip (default), gue or gre
   --ops             one-packet scheduling (scenario dns)
-  --io BACKEND      packet-mmsg (default) or pcap: how uipvsd reads and writes packets
+  --io BACKEND      packet-ring (default), packet-mmsg or pcap: how uipvsd reads and writes packets
   --scheduler NAME  default rr
   --requests N      default 1000 (dns 300, ftp 12)
   --concurrency N   default 20
@@ -95,7 +97,7 @@ export function parseLabArguments(words: readonly string[]): LabCommand {
     family,
     tunnel: oneOf('--tunnel', values.tunnel ?? 'ipip', LAB_TUNNELS),
     onePacket: values.ops,
-    io: oneOf('--io', values.io, ['packet-mmsg', 'pcap'] as const),
+    io: oneOf('--io', values.io, LAB_IO),
     scheduler: values.scheduler,
     requests,
     concurrency: Math.min(concurrency, requests),
@@ -151,7 +153,7 @@ function parseWords(words: readonly string[]) {
         family: { type: 'string', default: '4' },
         tunnel: { type: 'string' },
         ops: { type: 'boolean', default: false },
-        io: { type: 'string', default: 'packet-mmsg' },
+        io: { type: 'string', default: 'packet-ring' },
         scheduler: { type: 'string', default: TUTORIAL_SCHEDULER },
         requests: { type: 'string' },
         concurrency: { type: 'string' },

@@ -27,7 +27,8 @@ const STATUS_COPY = 2;
 const BLOCK_BYTES = 1024 * 1024;
 /** Slots begin at multiples of this (TPACKET_ALIGNMENT); a whole cache line is better still. */
 const SLOT_ALIGNMENT_BYTES = 64;
-const SLOT_BYTES_MIN = 2048;
+/** Slots of links with the usual MTU of 1500 bytes. */
+export const SLOT_BYTES_MIN = 2048;
 /**
  * Frames begin this much later than they would. By itself the kernel leaves 76 bytes, of which 32 are the header
  * above; with this there are 114: room for 64 bytes of headroom and a virtio-net header that sinks with the frame's
@@ -37,8 +38,8 @@ const RESERVE_BYTES = 38;
 const FRAME_AT = 76 + RESERVE_BYTES;
 
 export interface RingShape {
-  /** About so many slots. */
-  readonly slots: number;
+  /** Memory for slots, about. */
+  readonly bytes: number;
   /** Longest frame a slot must hold; the socket's queue gets longer ones, and their slot says so. */
   readonly frameBytes: number;
 }
@@ -50,7 +51,7 @@ export interface RingShape {
 export function createPacketRing(libc: Libc, fd: number, shape: RingShape, reserve: NativeReserve): PacketRing {
   const slotBytes = Math.max(SLOT_BYTES_MIN, alignUp(FRAME_AT + shape.frameBytes, SLOT_ALIGNMENT_BYTES));
   setUpRing(libc, fd);
-  const blocks = requestBlocks(libc, fd, slotBytes, Math.ceil((shape.slots * slotBytes) / BLOCK_BYTES));
+  const blocks = requestBlocks(libc, fd, slotBytes, Math.ceil(shape.bytes / BLOCK_BYTES));
   const at = reserve.layRing(fd, blocks * BLOCK_BYTES);
   if (at < 0) throw new Error('the address space for packet rings is used up');
   return new PacketRing(reserve, at, blocks, slotBytes);

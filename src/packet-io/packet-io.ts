@@ -62,7 +62,7 @@ export interface PacketIoOptions {
   readonly spinUs?: number;
   /** Hand frames to the card past its queueing discipline. */
   readonly bypassQueue?: boolean;
-  /** Frames a receive ring holds, about. */
+  /** Frames a receive ring holds, about, on a link with the usual MTU; others get the same memory. */
   readonly ringSlots?: number;
 }
 

@@ -10,7 +10,7 @@
 import { Errno, type Libc, MSG_DONTWAIT, MSG_TRUNC } from '../native/libc.ts';
 import { MessageVector } from '../native/message-vector.ts';
 import { NativeReserve } from '../native/native-reserve.ts';
-import { createPacketRing, type PacketRing } from '../native/packet-ring.ts';
+import { createPacketRing, type PacketRing, SLOT_BYTES_MIN } from '../native/packet-ring.ts';
 import { openPacketSocket, VNET_HEADER_BYTES } from '../native/packet-socket.ts';
 import { HEADROOM_BYTES, PacketBatch } from '../wire/packet-batch.ts';
 import { OffloadHeaders } from './offload-headers.ts';
@@ -19,7 +19,7 @@ import type { Arena, LinkSource, Reception } from './packet-sockets.ts';
 
 /** Addresses, not memory: what is not in use costs nothing. Offsets into it stay small integers everywhere. */
 const RESERVE_BYTES = 1024 * 1024 * 1024;
-/** A burst of so many frames is kept while we are at work elsewhere. Of the usual length they take 8 MiB. */
+/** A burst of so many frames of the usual length is kept while we are at work elsewhere. They take 8 MiB. */
 const RING_SLOTS_DEFAULT = 4096;
 /** Links with a larger MTU get slots of this length: loopback's frames are mostly short all the same. */
 const SLOT_FRAME_BYTES_MAX = 9216;
@@ -97,7 +97,7 @@ class RingSource implements LinkSource<RingArena> {
     let ring: PacketRing | null = null;
     const prepare = (fd: number) => {
       const frameBytes = Math.min(SLOT_FRAME_BYTES_MAX, link.mtu + ETHERNET_HEADER_BYTES);
-      ring = createPacketRing(libc, fd, { slots: ringSlots, frameBytes }, reserve);
+      ring = createPacketRing(libc, fd, { bytes: ringSlots * SLOT_BYTES_MIN, frameBytes }, reserve);
     };
     try {
       this.fd = openPacketSocket(libc, { linkIndex: link.index, loopback: link.loopback, bypassQueue, prepare });

@@ -7,7 +7,7 @@ import { LIVE_KINDS } from '../../src/packet-io/index.ts';
 import { AgentProgram } from './support/agent-process.ts';
 
 test('every live back end is listed under its own name and says in one line what it is', () => {
-  expect(Object.keys(LIVE_KINDS)).toEqual(['packet-mmsg', 'pcap']);
+  expect(Object.keys(LIVE_KINDS)).toEqual(['packet-ring', 'packet-mmsg', 'pcap']);
   for (const [name, kind] of Object.entries(LIVE_KINDS)) {
     expect(kind.name).toBe(name);
     expect(kind.summary).toMatch(/^[^\n]{10,100}$/);

@@ -30,6 +30,10 @@ export interface PacketDataPlaneParts {
   readonly capabilities: Capabilities;
   /** Name of the I/O back end. */
   readonly io: string;
+  /** Better ones that do not work here, with the reasons. */
+  readonly ioPassedOver: readonly string[];
+  /** What the back end's system calls go through, or `null`. */
+  readonly ffi: string | null;
   /** Starts one worker; called again for each replacement. */
   readonly startWorker: () => WorkerSession;
   /** Names of the links to serve, `null` for all. */
@@ -45,6 +49,10 @@ export class PacketDataPlane implements DataPlane {
   readonly capabilities: Capabilities;
   /** Name of the I/O back end that carries the frames. */
   readonly io: string;
+  /** Better ones that do not work here, with the reasons. */
+  readonly ioPassedOver: readonly string[];
+  /** What the back end's system calls go through, or `null`. */
+  readonly ffi: string | null;
   readonly #parts: PacketDataPlaneParts;
   readonly #watchers = new Watchers();
   readonly #accepted = new AcceptedSpecs();
@@ -63,6 +71,8 @@ export class PacketDataPlane implements DataPlane {
   private constructor(parts: PacketDataPlaneParts, network: NetworkSnapshot) {
     this.capabilities = parts.capabilities;
     this.io = parts.io;
+    this.ioPassedOver = parts.ioPassedOver;
+    this.ffi = parts.ffi;
     this.#parts = parts;
     this.#network = network;
   }

@@ -7,7 +7,7 @@ import type { NetworkLink, NetworkSnapshot } from '../../../src/model/network.ts
 import { FakeEngine, FakeIo } from '../support/fake-engine.ts';
 import { key } from '../support/specs.ts';
 
-const START: WorkerStart = { io: 'fake', seed: 1, connectionsMax: 10, sourceNat: 'none' };
+const START: WorkerStart = { io: 'fake', ioOptions: {}, seed: 1, connectionsMax: 10, sourceNat: 'none' };
 
 /** A mailbox with its letters inside; a process gets them one by one, then learns that its host is gone. */
 class TestMailbox implements Mailbox {
