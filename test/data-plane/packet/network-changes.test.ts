@@ -89,6 +89,18 @@ for (const kind of [packetRing, packetMmsg]) {
         });
       }
 
+      /** Whether a new connection is made and answered. */
+      function answers(port: number): boolean {
+        const said = client.evaluate(`
+          const socket = require('node:net').connect(${port}, '${VIP}');
+          const say = (word) => { console.log(word); process.exit(); };
+          socket.on('connect', () => socket.write('x'));
+          socket.on('data', () => say('yes'));
+          socket.on('error', (error) => say(error.code));
+          setTimeout(say, 1000, 'silence');`);
+        return said === 'yes';
+      }
+
       /** A conversation under way. */
       function talk(port = 80, bytes = 6_000) {
         const child = spawn('ip', ['netns', 'exec', client.name, process.execPath, '-e', TALKER(port, bytes)], {
@@ -152,10 +164,11 @@ for (const kind of [packetRing, packetMmsg]) {
 
       test('an address is added, and with it the way to a server', async () => {
         await serve(81, '10.0.2.1');
-        const patient = talk(81);
+        expect(answers(81)).toBe(false);
         server.run('ip address add 10.0.2.1/24 dev s0');
         director.run('ip address add 10.0.2.254/24 dev d1');
-        await patient.goesOn();
+        await eventually(() => answers(81), PATIENCE_MS);
+        await talk(81).goesOn();
       }, 60_000);
 
       test('a route changes, and connections go the new way', async () => {
@@ -170,6 +183,7 @@ for (const kind of [packetRing, packetMmsg]) {
           director.run('ip route add 10.9.0.1/32 via 10.0.1.1');
           await plane.heard((event) => event.type === 'links-changed' && event.links.includes('d2'));
           await serve(82, '10.9.0.1');
+          await eventually(() => answers(82), PATIENCE_MS);
           await talk(82).goesOn();
           const carried = (space: Namespace, link: string) =>
             Number(space.run(`cat /sys/class/net/${link}/statistics/rx_packets`));
@@ -177,12 +191,7 @@ for (const kind of [packetRing, packetMmsg]) {
           // A new conversation is between the client and the other server from its first packet on.
           await eventually(() => {
             const before = carried(other, 'o0');
-            client.evaluate(`
-            const socket = require('node:net').connect(82, '${VIP}');
-            socket.on('connect', () => socket.end('x'));
-            socket.on('close', () => process.exit());
-            socket.on('error', () => process.exit());
-            setTimeout(() => process.exit(), 1000);`);
+            answers(82);
             return carried(other, 'o0') > before + 2;
           }, PATIENCE_MS);
           await talk(82).goesOn();
