@@ -10,7 +10,11 @@ export function createLinkCounters(name: string): LinkCounters {
   return { link: name, ...createCounters(), ring: null };
 }
 
-/** Counts one frame the link refused, under an errno name or a word of ours. */
-export function countTransmitError(counters: Pick<PacketIoCounters, 'transmitErrors'>, reason: string): void {
-  counters.transmitErrors[reason] = (counters.transmitErrors[reason] ?? 0) + 1;
+/** Counts frames the link refused, under an errno name or a word of ours. */
+export function countTransmitError(
+  counters: Pick<PacketIoCounters, 'transmitErrors'>,
+  reason: string,
+  frames = 1,
+): void {
+  counters.transmitErrors[reason] = (counters.transmitErrors[reason] ?? 0) + frames;
 }

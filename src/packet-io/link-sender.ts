@@ -70,6 +70,11 @@ export class LinkSender {
       // The first frame failed. What the link cannot finish or cut up is done here; one bad frame stops no other.
       const errno = this.#libc.errno();
       if (errno === Errno.EINTR) continue;
+      if (errno === Errno.EAGAIN) {
+        // The socket's memory is full of frames that have not left: the others would fare no better.
+        this.#countError(errnoName(errno), queued - i);
+        break;
+      }
       const retry = errno === Errno.EMSGSIZE || errno === Errno.EINVAL;
       if (retry && this.#sendInSoftware(i)) sent++;
       else if (!retry || !this.#offloaded(i)) this.#countError(errnoName(errno));
@@ -96,9 +101,9 @@ export class LinkSender {
     this.#totals.transmitted += frames;
   }
 
-  #countError(reason: string): void {
-    countTransmitError(this.#counters, reason);
-    countTransmitError(this.#totals, reason);
+  #countError(reason: string, frames = 1): void {
+    countTransmitError(this.#counters, reason, frames);
+    countTransmitError(this.#totals, reason, frames);
   }
 
   #offloaded(i: number): boolean {

@@ -164,6 +164,17 @@ const orders: Record<string, (order: any) => unknown> = {
     return Array.from(batch.ingress.subarray(0, count));
   },
   counters: () => io.counters,
+  linkCounters: () => io.linkCounters?.() ?? null,
+  /** Sends what the last `once` has received out by that link, after `detach` of the link it came by. */
+  detachAndSend({ index, egress }: { index: number; egress: number }) {
+    const starts = Array.from(batch.start.subarray(0, batch.count));
+    const before = starts.map((at) => batch.bytes[at]);
+    io.detach(index);
+    const after = starts.map((at) => batch.bytes[at]);
+    batch.egress.fill(egress, 0, batch.count);
+    const sent = io.transmit(batch);
+    return { before, after, sent };
+  },
   wait: ({ timeoutMs, wakeAfterMs }) => measureWait(timeoutMs, wakeAfterMs ?? null),
   udpListen: ({ address, port }: { address: string; port: number }) =>
     new Promise((resolve) => {
@@ -174,6 +185,13 @@ const orders: Record<string, (order: any) => unknown> = {
   ping({ cancelAfterMs, ...request }: { address: string; timeoutMs: number; cancelAfterMs?: number }) {
     const signal = cancelAfterMs === undefined ? undefined : AbortSignal.timeout(cancelAfterMs);
     return pingOnce(signal === undefined ? request : { ...request, signal });
+  },
+  async udpSendSizes({ address, port, sizes }: { address: string; port: number; sizes: number[] }) {
+    const socket = createSocket('udp4');
+    for (const [i, size] of sizes.entries()) {
+      await new Promise((resolve) => socket.send(Buffer.alloc(size, i + 1), port, address, resolve));
+    }
+    socket.close();
   },
   udpSend: ({ address, port, text }: { address: string; port: number; text: string }) =>
     new Promise((resolve) => {
