@@ -68,7 +68,6 @@ const WAYS: readonly Way[] = [
         throw new LabError(`HAProxy did not start: ${readFileSync(lab.path('log/haproxy.log'), 'utf8')}`);
     },
   },
-  throughUipvs('packet-ring'),
   throughUipvs('packet-mmsg'),
   throughUipvs('pcap'),
 ];

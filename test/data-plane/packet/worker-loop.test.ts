@@ -80,6 +80,23 @@ for (const kind of ['thread', 'process'] as const) {
   });
 }
 
+test('the counters of the links come from the back end, and are refused where it keeps none', async () => {
+  const ask: ToWorker[] = [{ type: 'command', id: 1, command: { name: 'getLinkCounters' } }, { type: 'stop' }];
+  const io = new FakeIo();
+  expect((await run('thread', [...ask], io)).posted[1]).toMatchObject({ type: 'error', code: 'EOPNOTSUPP' });
+  const counters = {
+    link: 'e0',
+    received: 1,
+    transmitted: 2,
+    receiveDrops: 3,
+    transmitErrors: { ENOBUFS: 4 },
+    ring: { waiting: 0, peak: 5, slots: 6 },
+  };
+  const counting = Object.assign(new FakeIo(), { linkCounters: () => [counters] });
+  const { posted } = await run('thread', [...ask], counting);
+  expect(posted[1]).toEqual({ type: 'answer', id: 1, answer: { links: [counters] } });
+});
+
 test('links are opened, closed and opened anew as the network changes', async () => {
   const io = new FakeIo();
   const { posted, engine } = await run(
