@@ -3,6 +3,7 @@ import { Errno, errnoName, type Libc, MSG_DONTWAIT } from '../native/libc.ts';
 import { MessageVector } from '../native/message-vector.ts';
 import { NativeMemory, type SharedMemory } from '../native/native-memory.ts';
 import { OWN_LOOPBACK_MAC, VNET_HEADER_BYTES } from '../native/packet-socket.ts';
+import type { PacketBatch } from '../wire/packet-batch.ts';
 import { carriesTcp, completeChecksum, payloadBytesMax, segmentCount, writeSegment } from '../wire/segment.ts';
 import { countTransmitError } from './counters.ts';
 import { clearHeader } from './offload-headers.ts';
@@ -37,6 +38,13 @@ export class LinkSender {
     this.#counters = counters;
     this.#totals = totals;
     this.#queue = new MessageVector(libc, QUEUE_FRAMES);
+  }
+
+  /** Whether the segments of super-frame `i` fit the link as they are; nobody behind us would ask. */
+  takesSegments({ bytes, start, end, segmentBytes }: PacketBatch, i: number): boolean {
+    const wanted = segmentBytes[i] as number;
+    if (wanted + SEGMENT_HEADERS_BYTES_MAX <= this.link.mtu) return true;
+    return wanted <= payloadBytesMax(bytes, start[i] as number, end[i] as number, this.link.mtu);
   }
 
   /**

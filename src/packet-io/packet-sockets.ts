@@ -226,7 +226,7 @@ export class PacketSockets<A extends Arena> implements PacketIo {
       }
       const superBytes = segmentBytes[i] as number;
       if (arena !== undefined) {
-        if (superBytes > 0 && !arena.headers.keepsSegmentation(i)) {
+        if (superBytes > 0 && !(arena.headers.keepsSegmentation(i) && to.takesSegments(batch, i))) {
           sent += to.sendSegmented(arena.memory, frameStart, end[i] as number, superBytes);
           continue;
         }

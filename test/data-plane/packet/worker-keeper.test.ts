@@ -1,7 +1,7 @@
 import { expect, test, vi } from 'vitest';
 import type { ToWorker, WorkerStart } from '../../../src/data-plane/packet/messages.ts';
 import type { Gauges } from '../../../src/data-plane/packet/scoreboard.ts';
-import type { WorkerListeners } from '../../../src/data-plane/packet/worker-handle.ts';
+import { spawnThread, type WorkerListeners } from '../../../src/data-plane/packet/worker-handle.ts';
 import { WorkerKeeper } from '../../../src/data-plane/packet/worker-keeper.ts';
 import { WorkerSession } from '../../../src/data-plane/packet/worker-session.ts';
 
@@ -134,3 +134,22 @@ test('closing stops the worker and starts no other', async () => {
   expect(nursery.born).toHaveLength(1);
   expect(nursery.notices).toEqual([]);
 });
+
+test('a real thread that is blocked is noticed, and ended all the same', async () => {
+  const entry = new URL('../support/stuck-worker.mjs', import.meta.url);
+  const notices: string[] = [];
+  const keeper = await WorkerKeeper.open({
+    startWorker: () => new WorkerSession((start, listeners) => spawnThread(entry, start, listeners), START),
+    prepare: async () => {},
+    notice: (_, message) => void notices.push(message),
+  });
+  const session = await keeper.session();
+  await vi.waitFor(() => expect(keeper.gauges()?.turns).toBeGreaterThan(2), { timeout: 10_000 });
+  expect(notices).toEqual([]);
+  session.execute({ name: 'flush' }).catch(() => {});
+  await vi.waitFor(() => expect(notices[0]).toMatch(/^the packet worker is stuck/), { timeout: 10_000 });
+  session.kill();
+  await session.ended;
+  await vi.waitFor(() => expect(notices.at(-1)).toBe('a new packet worker serves'), { timeout: 10_000 });
+  await keeper.close();
+}, 40_000);
