@@ -37,7 +37,13 @@ const code = await runDaemon(process.argv.slice(2), {
     dataPlane.pageItems = 1_000;
     if (process.env['FAKE_CLOSE'] === 'never') dataPlane.close = () => new Promise(() => setInterval(() => {}, 1_000));
     if (process.env['FAKE_MISTAKE']) setTimeout(() => Promise.reject(new Error('an invariant broke')), 300);
-    return { dataPlane, io: 'fake', links: ['eth0', 'lo'] };
+    const passedOver = process.env['FAKE_PASSED_OVER'];
+    return {
+      dataPlane,
+      io: 'fake',
+      links: ['eth0', 'lo'],
+      ...(passedOver === undefined ? {} : { ioPassedOver: [passedOver], ffi: 'koffi 3' }),
+    };
   },
   lockName: process.env['FAKE_LOCK'] ?? 'uipvs-test-fake',
 });
