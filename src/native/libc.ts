@@ -30,6 +30,7 @@ export const MSG_TRUNC = 0x20;
 export const SOCK_CLOEXEC = 0x80000;
 export const SOCK_NONBLOCK = 0x800;
 export const POLLIN = 1;
+export const POLLERR = 8;
 
 const PROT_READ = 1;
 const PROT_READ_WRITE = 3;

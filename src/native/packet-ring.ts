@@ -53,7 +53,8 @@ export function createPacketRing(libc: Libc, fd: number, shape: RingShape, reser
   setUpRing(libc, fd);
   const blocks = requestBlocks(libc, fd, slotBytes, Math.ceil(shape.bytes / BLOCK_BYTES));
   const at = reserve.layRing(fd, blocks * BLOCK_BYTES);
-  if (at < 0) throw new Error('the address space for packet rings is used up');
+  if (at < 0)
+    throw new Error('there is no room for another packet ring; serve fewer links (--link), or use packet-mmsg');
   return new PacketRing(reserve, at, blocks, slotBytes);
 }
 
@@ -102,6 +103,7 @@ export class PacketRing {
   readonly #reserve: NativeReserve;
   readonly #at: number;
   readonly #length: number;
+  readonly #slotBytes: number;
   readonly #words: Int32Array;
   readonly #halves: Uint16Array;
   /** Where each slot begins, counted from the begin of the reserve. */
@@ -110,8 +112,6 @@ export class PacketRing {
   #next = 0;
   #taken = 0;
   #removed = false;
-
-  readonly #slotBytes: number;
 
   constructor(reserve: NativeReserve, at: number, blocks: number, slotBytes: number) {
     const slotsPerBlock = Math.floor(BLOCK_BYTES / slotBytes);

@@ -21,6 +21,7 @@ const AF_PACKET = 17;
 const SOCK_RAW = 3;
 const ETH_P_ALL = 3;
 const SOL_SOCKET = 1;
+const SO_ERROR = 4;
 const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
 const SO_ATTACH_FILTER = 26;
@@ -107,6 +108,14 @@ export function openPacketSocket(libc: Libc, options: PacketSocketOptions): numb
 export function readPacketDrops(libc: Libc, fd: number): number {
   const statistics = libc.getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, 8);
   return new DataView(statistics.buffer, statistics.byteOffset).getUint32(4, true);
+}
+
+/**
+ * Takes the error that waits on the socket, which may be one that nobody has asked for: a link that went down. Until
+ * it is taken poll(2) reports it at once, again and again.
+ */
+export function takeSocketError(libc: Libc, fd: number): void {
+  libc.getsockopt(fd, SOL_SOCKET, SO_ERROR, 4);
 }
 
 /** `null` when packet sockets may be opened, otherwise one sentence with the way out. */

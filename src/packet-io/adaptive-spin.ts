@@ -1,9 +1,13 @@
 /**
  * How long to look for frames again and again before going to sleep. Waking a thread costs tens of microseconds, so
  * looking pays when frames come soon; when they do not, it takes the processor from others. The window grows while
- * sleeps turn out short and closes with the first long one, as KVM does it for halted processors (halt_poll_ns).
+ * sleeps turn out short and closes with the first long one, as KVM does it for halted processors (halt_poll_ns). Under
+ * load, when many frames come between two sleeps, nobody waits for a single one of them, and looking would only take
+ * time from those who send: then it sleeps at once.
  */
 const FIRST_WINDOW_US = 10;
+/** Frames between two sleeps up to which somebody may be waiting for an answer. */
+const FEW_FRAMES = 4;
 
 export class AdaptiveSpin {
   readonly #maxUs: number;
@@ -14,13 +18,13 @@ export class AdaptiveSpin {
     this.#maxUs = maxUs;
   }
 
-  /** Microseconds to look before the next sleep. */
-  get windowUs(): number {
-    return this.#windowUs;
-  }
-
   get active(): boolean {
     return this.#maxUs > 0;
+  }
+
+  /** Microseconds to look after so many frames since the last sleep. */
+  windowAfter(frames: number): number {
+    return frames <= FEW_FRAMES ? this.#windowUs : 0;
   }
 
   /** Something came after we had slept so long, or (`came` false) the sleep ended without. */

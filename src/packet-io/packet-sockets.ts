@@ -3,9 +3,9 @@
  * sent from there by sendmmsg(2). The virtio-net header in front of each carries unfinished checksums and super-frames
  * from one link to the other, so no offload need be turned off. They differ in how frames are received: `Reception`.
  */
-import { type Libc, POLLIN } from '../native/libc.ts';
+import { type Libc, POLLERR, POLLIN } from '../native/libc.ts';
 import { NativeMemory, type SharedMemory } from '../native/native-memory.ts';
-import { readPacketDrops, VNET_HEADER_BYTES } from '../native/packet-socket.ts';
+import { readPacketDrops, takeSocketError, VNET_HEADER_BYTES } from '../native/packet-socket.ts';
 import { FrameFlag, type PacketBatch } from '../wire/packet-batch.ts';
 import { completeChecksum } from '../wire/segment.ts';
 import { AdaptiveSpin } from './adaptive-spin.ts';
@@ -89,6 +89,7 @@ export class PacketSockets<A extends Arena> implements PacketIo {
   /** The link whose turn is first in the next `receive`. */
   #first = 0;
   #dropsReadAtMs = 0;
+  #framesSinceWait = 0;
   #closed = false;
 
   /** `name`: that of the back end, for errors. */
@@ -197,6 +198,7 @@ export class PacketSockets<A extends Arena> implements PacketIo {
       this.#receiveFrom(links[place] as Attached<A>, arena, batch.capacity - batch.count);
     }
     if (links.length > 0) this.#first = (this.#first + (served < links.length ? served : 1)) % links.length;
+    this.#framesSinceWait += batch.count;
     return batch.count;
   }
 
@@ -271,7 +273,9 @@ export class PacketSockets<A extends Arena> implements PacketIo {
       return;
     }
     const beginMs = performance.now();
-    if (this.#spin.windowUs > 0 && this.#look(beginMs + this.#spin.windowUs / 1000)) return;
+    const windowUs = this.#spin.windowAfter(this.#framesSinceWait);
+    this.#framesSinceWait = 0;
+    if (windowUs > 0 && this.#look(beginMs + windowUs / 1000)) return;
     const came = this.#sleep(wantedMs);
     this.#spin.slept((performance.now() - beginMs) * 1000, came);
   }
@@ -299,6 +303,10 @@ export class PacketSockets<A extends Arena> implements PacketIo {
     const woken = this.#pollFds.view.getInt16(6, true) !== 0;
     // Reading the counter sets it back to zero; the value does not matter.
     if (woken) this.#libc.read(this.wakeFd, this.#scratch.address, 8);
+    for (let place = 0; place < this.#links.length; place++) {
+      const reported = this.#pollFds.view.getInt16((1 + place) * POLLFD_BYTES + 6, true);
+      if ((reported & POLLERR) !== 0) takeSocketError(this.#libc, (this.#links[place] as Attached<A>).source.fd);
+    }
     return true;
   }
 

@@ -23,6 +23,8 @@ const RESERVE_BYTES = 1024 * 1024 * 1024;
 const RING_SLOTS_DEFAULT = 4096;
 /** Links with a larger MTU get slots of this length: loopback's frames are mostly short all the same. */
 const SLOT_FRAME_BYTES_MAX = 9216;
+/** Room behind a frame: payload may be rewritten to something longer. */
+const SPARE_BYTES = 128;
 const ETHERNET_HEADER_BYTES = 14;
 /** The batch's own memory, for super-frames and for frames that are pushed: as in `mmsg-source.ts`. */
 const OWN_SLOT_BYTES = 66 * 1024;
@@ -94,16 +96,16 @@ class RingSource implements LinkSource<RingArena> {
     this.#libc = libc;
     this.#linkIndex = link.index;
     this.#counters = counters;
-    let ring: PacketRing | null = null;
+    const made: PacketRing[] = [];
     const prepare = (fd: number) => {
-      const frameBytes = Math.min(SLOT_FRAME_BYTES_MAX, link.mtu + ETHERNET_HEADER_BYTES);
-      ring = createPacketRing(libc, fd, { bytes: ringSlots * SLOT_BYTES_MIN, frameBytes }, reserve);
+      const frameBytes = Math.min(SLOT_FRAME_BYTES_MAX, link.mtu + ETHERNET_HEADER_BYTES) + SPARE_BYTES;
+      made.push(createPacketRing(libc, fd, { bytes: ringSlots * SLOT_BYTES_MIN, frameBytes }, reserve));
     };
     try {
       this.fd = openPacketSocket(libc, { linkIndex: link.index, loopback: link.loopback, bypassQueue, prepare });
-      this.#ring = ring as unknown as PacketRing;
+      this.#ring = made[0] as PacketRing;
     } catch (error) {
-      (ring as PacketRing | null)?.remove();
+      made[0]?.remove();
       throw error;
     }
   }
