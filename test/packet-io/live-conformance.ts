@@ -439,6 +439,7 @@ export async function createLiveRig(program: AgentProgram, live: LiveSubject, co
         detach: (place) => agent.order('detach', { index: inner[place]?.index }),
         links: () => agent.order('links'),
         counters: () => agent.order('counters'),
+        linkCounters: () => agent.order('linkCounters'),
         wait: live.kind === 'pcap' ? null : (timeoutMs) => agent.order('wait', { timeoutMs }),
       },
       outside: {
