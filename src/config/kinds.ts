@@ -153,7 +153,10 @@ export function oneOf<const T extends string>(words: readonly T[]): Kind<T> {
       const text = tree.type === 'scalar' ? tree.text : '';
       const found = words.find((each) => each === text);
       if (found !== undefined) return { value: found };
-      return wrong(tree, at, expected, problems, suggestion(text, words));
+      const hint = suggestion(text, words);
+      if (hint === '' || words.length <= 8) return wrong(tree, at, expected, problems, hint);
+      problems.push({ place: tree.place, text: `${at} cannot be "${text}"${hint}` });
+      return null;
     },
   };
 }

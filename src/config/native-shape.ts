@@ -58,7 +58,12 @@ const alertFields = {
 };
 
 /** `negotiate` is what an application stands for. */
-export const CHECK_WORDS = [...CHECK_KINDS, ...APPLICATIONS.filter((name) => name !== 'none')] as const;
+export const CHECK_WORDS = [
+  ...CHECK_KINDS,
+  'http',
+  'https',
+  ...APPLICATIONS.filter((name) => !['none', 'http', 'https'].includes(name)),
+] as const;
 export type CheckWord = (typeof CHECK_KINDS)[number] | Application;
 const checkWord = oneOf<CheckWord>(CHECK_WORDS);
 
