@@ -55,12 +55,12 @@ const SYNC_DEFAULTS = { group: '224.0.0.81', port: 8_848, ttl: 1 };
 export function readNative(text: string): ReadFile {
   const problems: FileProblem[] = [];
   const tree = parseYaml(text);
-  if (tree === null) return { blueprint: EMPTY_BLUEPRINT, warnings: traps(EMPTY_BLUEPRINT) };
+  if (tree === null) return { blueprint: EMPTY_BLUEPRINT, warnings: traps(EMPTY_BLUEPRINT), lost: [] };
   const read = NATIVE_FILE.read(tree, '', problems);
   if (read === null) throw new FileRefused(inFileOrder(problems));
   const blueprint = new Reader(read.value, problems).read();
   if (problems.length > 0) throw new FileRefused(inFileOrder(problems));
-  return { blueprint, warnings: traps(blueprint) };
+  return { blueprint, warnings: traps(blueprint), lost: [] };
 }
 
 class Reader {

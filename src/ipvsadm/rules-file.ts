@@ -46,7 +46,7 @@ export async function readRulesFile(text: string, names: NameService): Promise<R
     }
   }
   if (problems.length > 0) throw new FileRefused(problems);
-  return { blueprint: table.blueprint(), warnings };
+  return { blueprint: table.blueprint(), warnings, lost: [] };
 }
 
 function explain({ kind, message }: UsageError, word: string): string {
@@ -172,7 +172,7 @@ function asWish({ place, spec, destinations }: PlayedService): ServiceWish {
 
 export function writeRulesFile(blueprint: Blueprint): WrittenFile {
   const lines: string[] = [];
-  const lost: { place: Place; text: string }[] = [];
+  const lost: FileProblem[] = [];
   const { timeouts, syncDaemons, services } = blueprint;
   const { tcpSeconds = 0, tcpFinSeconds = 0, udpSeconds = 0 } = timeouts;
   if (tcpSeconds + tcpFinSeconds + udpSeconds > 0) lines.push(`--set ${tcpSeconds} ${tcpFinSeconds} ${udpSeconds}`);
@@ -213,10 +213,10 @@ function specOf({ key, scheduler, schedulerFlags, persistence, onePacket }: Serv
   };
 }
 
-function lostOf(service: ServiceWish): { place: Place; text: string }[] {
+function lostOf(service: ServiceWish): FileProblem[] {
   const { check, fallback, sourceNat, watching } = service;
   const name = formatServiceKey(service.key);
-  const lost: { place: Place; text: string }[] = [];
+  const lost: FileProblem[] = [];
   const lose = (part: string, text: string) => lost.push({ place: placeOf(service, part), text: `${name}: ${text}` });
   if (check.kind !== 'always-up') {
     const kind = check.kind === 'negotiate' ? (check.application ?? 'negotiate') : check.kind;
@@ -232,7 +232,7 @@ function lostOf(service: ServiceWish): { place: Place; text: string }[] {
 }
 
 function lostOfWhole({ watching, fallbacks, director, settings, markRules, places }: Blueprint) {
-  const lost: { place: Place; text: string }[] = [];
+  const lost: FileProblem[] = [];
   const lose = (part: string, text: string) => lost.push({ place: places[part] ?? { line: 0, column: 0 }, text });
   if (Object.keys(watching).length > 0) lose('watching', 'how servers are watched');
   for (const fallback of [fallbacks.ipv4, fallbacks.ipv6]) {

@@ -35,7 +35,8 @@ export function serviceSpec(virtual: VirtualServer): ServiceSpec {
   };
 }
 
-function schedulerFlags(words: string): SchedulerFlag[] {
+/** Unknown words are left out. */
+export function schedulerFlags(words: string): SchedulerFlag[] {
   const numbers = words
     .split(',')
     .map((word) => FLAG_NUMBERS[word])

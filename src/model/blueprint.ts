@@ -4,7 +4,7 @@
  * `null`, was not said and has the default that the fields name.
  */
 import type { SyncDaemonSpec } from './commands.ts';
-import type { Place } from './file-problem.ts';
+import type { FileProblem, Place } from './file-problem.ts';
 import type { ForwardingMethod, TunnelSpec } from './forwarding.ts';
 import type { Application } from './applications.ts';
 import type { MarkRule } from './mark-rule.ts';
@@ -176,13 +176,14 @@ export interface Blueprint {
 /** What a format cannot hold was left out of what was written; each is told with the place it came from. */
 export interface WrittenFile {
   readonly text: string;
-  readonly lost: readonly { readonly place: Place; readonly text: string }[];
+  readonly lost: readonly FileProblem[];
 }
 
-/** What was read, and what is worth a warning: traps, and words that have no effect or no place in a blueprint. */
+/** What was read; traps that are worth a warning; and what the format can say but a blueprint has no place for. */
 export interface ReadFile {
   readonly blueprint: Blueprint;
-  readonly warnings: readonly { readonly place: Place; readonly text: string }[];
+  readonly warnings: readonly FileProblem[];
+  readonly lost: readonly FileProblem[];
 }
 
 export const EMPTY_BLUEPRINT: Blueprint = {
