@@ -1,7 +1,7 @@
 /** Addresses, ports and services as the native file has them. Names of hosts are not looked up: a file means one thing. */
 import { isIPv4, isIPv6, SocketAddress } from 'node:net';
-import { formatEndpoint, isMarkKey, type ServiceKey, type ServiceProtocol } from '../model/service.ts';
 import type { ForwardingMethod } from '../model/forwarding.ts';
+import { formatEndpoint, isMarkKey, type ServiceKey, type ServiceProtocol } from '../model/service.ts';
 
 const MARK_MAX = 0xffff_ffff;
 const RANGE_MAX = 4_096;

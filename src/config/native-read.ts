@@ -32,7 +32,12 @@ import {
   type SourceNat,
 } from '../model/service.ts';
 import { defaultPort, toText, type WrittenEndpoint } from './addresses.ts';
-import { type CheckWord, NATIVE_FILE, PERSISTENCE_SECONDS_DEFAULT, PERSISTENCE_TIMEOUT_SECONDS_MAX } from './native-shape.ts';
+import {
+  type CheckWord,
+  NATIVE_FILE,
+  PERSISTENCE_SECONDS_DEFAULT,
+  PERSISTENCE_TIMEOUT_SECONDS_MAX,
+} from './native-shape.ts';
 import { traps } from './traps.ts';
 import { parseYaml } from './yaml.ts';
 
@@ -182,10 +187,14 @@ class Reader {
           receive: long?.said.expect ?? null,
         };
         if (server.method !== 'tunnel' && familyOfAddress(address) !== familyOfService(key)) {
-          this.#refuse(place, `${address} is of another family than ${formatServiceKey(key)}; only tunnels can do that`);
+          this.#refuse(
+            place,
+            `${address} is of another family than ${formatServiceKey(key)}; only tunnels can do that`,
+          );
         }
         const identity = `${address} ${server.port}`;
-        if (seen.has(identity)) this.#refuse(place, `${address} port ${server.port} is a server of this service already`);
+        if (seen.has(identity))
+          this.#refuse(place, `${address} port ${server.port} is a server of this service already`);
         seen.add(identity);
         return server;
       });
@@ -377,4 +386,3 @@ function seconds(ms: number | undefined): number | undefined {
 function named<N extends string, T>(name: N, value: T | undefined): { readonly [K in N]?: T } {
   return value === undefined ? {} : ({ [name]: value } as { readonly [K in N]?: T });
 }
-

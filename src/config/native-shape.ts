@@ -31,8 +31,10 @@ const port = integer(1, 65_535);
 const listen = word('ADDRESS:PORT, ADDRESS:PORT/udp, [IPv6]:PORT or "mark NUMBER"', string, parseServiceKey);
 const endpoint = word('ADDRESS:PORT, [IPv6]:PORT or ADDRESS', string, parseEndpoint);
 const endpoints = word('ADDRESS:PORT, ADDRESS or a range such as 10.0.0.1-10.0.0.9:80', string, parseEndpoints);
-const schedulerName = word('the name of a scheduler such as rr or wlc', { ...string, pattern: '^[a-z]{1,15}$' }, (name) =>
-  /^[a-z]{1,15}$/.test(name) ? name : null,
+const schedulerName = word(
+  'the name of a scheduler such as rr or wlc',
+  { ...string, pattern: '^[a-z]{1,15}$' },
+  (name) => (/^[a-z]{1,15}$/.test(name) ? name : null),
 );
 const flags = oneOrMore(oneOf(['fallback', 'port', 'flag-1', 'flag-2', 'flag-3']));
 const method = oneOf(['masquerade', 'direct', 'tunnel', 'local']);
@@ -100,20 +102,20 @@ const fallback = shortOrLong(
 
 const server = located(
   shortOrLong(
-  endpoints,
-  section(
-    {
-      address: required(endpoints, 'ADDRESS:PORT, or a range; without a port that of the service'),
-      method: optional(method, 'How packets reach it; masquerade'),
-      weight: optional(integer(0, WEIGHT_MAX), 'Its share; 0 takes no new connections; 1'),
-      upper: optional(integer(0, UINT32_MAX), 'Connections at which it counts as overloaded; 0: never'),
-      lower: optional(integer(0, UINT32_MAX), 'Connections below which it is used again'),
-      tunnel: optional(tunnel, 'For the method tunnel'),
-      request: optional(text(), 'Instead of that of the check'),
-      expect: optional(text('a regular expression'), 'Instead of that of the check'),
-    },
-    'ADDRESS:PORT or a map',
-  ),
+    endpoints,
+    section(
+      {
+        address: required(endpoints, 'ADDRESS:PORT, or a range; without a port that of the service'),
+        method: optional(method, 'How packets reach it; masquerade'),
+        weight: optional(integer(0, WEIGHT_MAX), 'Its share; 0 takes no new connections; 1'),
+        upper: optional(integer(0, UINT32_MAX), 'Connections at which it counts as overloaded; 0: never'),
+        lower: optional(integer(0, UINT32_MAX), 'Connections below which it is used again'),
+        tunnel: optional(tunnel, 'For the method tunnel'),
+        request: optional(text(), 'Instead of that of the check'),
+        expect: optional(text('a regular expression'), 'Instead of that of the check'),
+      },
+      'ADDRESS:PORT or a map',
+    ),
   ),
 );
 

@@ -177,7 +177,8 @@ function alertOf({ alertTo, alertEverySeconds, alertStates, alertSmtp }: Watchin
 }
 
 function mark({ family, mark: number, protocol, destination, source, portMin, portMax, link }: MarkRule): Plain {
-  const ports = portMin === undefined ? undefined : portMin === (portMax ?? portMin) ? portMin : `${portMin}-${portMax}`;
+  const ports =
+    portMin === undefined ? undefined : portMin === (portMax ?? portMin) ? portMin : `${portMin}-${portMax}`;
   const told = destination ?? source;
   return said({
     mark: number,

@@ -1,18 +1,19 @@
 /** What a blueprint can say although it surely was not meant, or not with these consequences. */
+
+import { suggestion } from '../control/nearest.ts';
 import type { Blueprint, ServiceWish } from '../model/blueprint.ts';
 import type { FileProblem } from '../model/file-problem.ts';
 import { familyOfService, formatEndpoint, formatServiceKey, isMarkKey } from '../model/service.ts';
-import { suggestion } from '../control/nearest.ts';
 import { portInTable } from './addresses.ts';
 
 /** Schedulers that are built in; another name is refused by the daemon, not by the file. */
-export const SCHEDULERS: readonly string[] =
-  'rr wrr lc wlc lblc lblcr dh sh sed nq fo ovf mh twos'.split(' ');
+export const SCHEDULERS: readonly string[] = 'rr wrr lc wlc lblc lblcr dh sh sed nq fo ovf mh twos'.split(' ');
 
 /** Warnings, in the order of the file. */
 export function traps(blueprint: Blueprint): FileProblem[] {
   const warnings = blueprint.services.flatMap((service) => trapsOf(service, blueprint));
-  if (blueprint.services.length === 0) warnings.push({ place: { line: 0, column: 0 }, text: 'the file has no service' });
+  if (blueprint.services.length === 0)
+    warnings.push({ place: { line: 0, column: 0 }, text: 'the file has no service' });
   return warnings;
 }
 

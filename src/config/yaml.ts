@@ -85,7 +85,8 @@ export function formatYaml(value: unknown, heading: string): string {
     Map(key, node, path) {
       // Small maps inside a list, or as the value of a name, fit on their line.
       if (path.length < 4 || key === null) return;
-      if (node.items.every((pair) => isScalar(pair.value)) && node.toString().length < LINE_WIDTH - 20) node.flow = true;
+      if (node.items.every((pair) => isScalar(pair.value)) && node.toString().length < LINE_WIDTH - 20)
+        node.flow = true;
     },
     Seq(_, node) {
       if (node.items.every((item) => isScalar(item)) && node.toString().length < 60) node.flow = true;

@@ -1,6 +1,5 @@
 /** Services and destinations as the words that `ipvsadm` has for them. Addresses are written as `endpoint` says. */
-import type { SyncDaemonSpec } from '../model/commands.ts';
-import type { Command } from '../model/commands.ts';
+import type { Command, SyncDaemonSpec } from '../model/commands.ts';
 import type { DestinationSpec } from '../model/destination.ts';
 import type { ForwardingMethod, TunnelChecksum } from '../model/forwarding.ts';
 import { familyOfService, formatEndpoint, isMarkKey, type ServiceKey, type ServiceSpec } from '../model/service.ts';
@@ -23,7 +22,11 @@ const CHECKSUM_OPTIONS: Readonly<Record<TunnelChecksum, string>> = {
 type FormatEndpoint = (address: string, port: number) => string;
 
 /** `mark` is how a firewall mark is written: `-S` writes it as a signed number. */
-export function serviceWords(key: ServiceKey, endpoint: FormatEndpoint = formatEndpoint, mark: (mark: number) => string = String): string[] {
+export function serviceWords(
+  key: ServiceKey,
+  endpoint: FormatEndpoint = formatEndpoint,
+  mark: (mark: number) => string = String,
+): string[] {
   if (isMarkKey(key)) return ['-f', mark(key.mark), ...(key.family === 'ipv6' ? ['-6'] : [])];
   return [SERVICE_OPTIONS[key.protocol], endpoint(key.address, key.port)];
 }

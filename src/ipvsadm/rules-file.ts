@@ -32,7 +32,10 @@ export async function readRulesFile(text: string, names: NameService): Promise<R
     const words = line.split(/[ \t\r]+/).filter((word) => word !== '' && word !== 'ipvsadm');
     if (words.length === 0) continue;
     if (words[0]!.startsWith('#')) {
-      warnings.push({ place, text: '`ipvsadm -R` has no comments and stops here; take the line out before it reads the file' });
+      warnings.push({
+        place,
+        text: '`ipvsadm -R` has no comments and stops here; take the line out before it reads the file',
+      });
       continue;
     }
     try {

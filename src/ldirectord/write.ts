@@ -125,7 +125,9 @@ class Writer {
     const { scheduler, schedulerFlags } = service;
     if (schedulerFlags.length === 0) return;
     const owns = scheduler === 'sh' || scheduler === 'mh';
-    const words = schedulerFlags.map((flag) => (owns && flag !== 3 ? `${scheduler}-${FLAG_NAMES[flag]}` : `flag-${flag}`));
+    const words = schedulerFlags.map((flag) =>
+      owns && flag !== 3 ? `${scheduler}-${FLAG_NAMES[flag]}` : `flag-${flag}`,
+    );
     this.#line(`\tschedflags=${words.join(',')}`);
   }
 

@@ -3,10 +3,11 @@
  * checked, settings. Files of every format are read into it and written from it. Plain data; what is absent, or
  * `null`, was not said and has the default that the fields name.
  */
+
+import type { Application } from './applications.ts';
 import type { SyncDaemonSpec } from './commands.ts';
 import type { FileProblem, Place } from './file-problem.ts';
 import type { ForwardingMethod, TunnelSpec } from './forwarding.ts';
-import type { Application } from './applications.ts';
 import type { MarkRule } from './mark-rule.ts';
 import type { SchedulerFlag, ServiceKey, SourceNat } from './service.ts';
 import type { SettingName, Timeouts } from './settings.ts';

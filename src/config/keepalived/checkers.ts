@@ -7,6 +7,7 @@ import type { Statement, Word } from './statements.ts';
 export interface CheckerTimes {
   readonly timeoutSeconds?: number;
   readonly retry?: number;
+  readonly delayBeforeRetrySeconds?: number;
 }
 
 /** Where problems go; the reader of the whole file. */
@@ -31,7 +32,7 @@ interface CheckerRow {
 export const ANY_ANSWER = '.';
 
 const LOST = (
-  'connect_ip bindto bind_if bind_port fwmark delay_before_retry warmup alpha log_all_failures helo_name user ' +
+  'connect_ip bindto bind_if bind_port fwmark warmup alpha log_all_failures helo_name user ' +
   'misc_dynamic digest http_protocol enable_sni tls_compliant fast_recovery nb_get_retry status_code regex_no_match ' +
   'regex_options regex_stack regex_min_offset regex_max_offset type payload payload_file require_reply min_reply_length ' +
   'max_reply_length icmp_check host log_level track_file vrrp_track_process ssl'
@@ -39,7 +40,7 @@ const LOST = (
 
 const path: ReadWord = ({ words, place }, told) => {
   if (words[0] === undefined) told.refuse(place, 'path needs a value');
-  return { request: words[0]?.text ?? null };
+  return { request: words[0] === undefined || words[0].text === '/' ? null : words[0].text };
 };
 const regex: ReadWord = ({ words, place }, told) => {
   if (words[0] === undefined) told.refuse(place, 'regex needs a value');
@@ -82,7 +83,10 @@ const CHECKERS: Readonly<Record<string, CheckerRow>> = {
         const [command, ...rest] = (words[0]?.text ?? '').split(/\s+/);
         if (!command) told.refuse(place, 'misc_path needs a path');
         if (rest.length > 0 || words.length > 1) {
-          told.lose(place, 'misc_path: the arguments are left out; the program gets service and server as its arguments');
+          told.lose(
+            place,
+            'misc_path: the arguments are left out; the program gets service and server as its arguments',
+          );
         }
         return { command: command || null };
       },
@@ -102,26 +106,27 @@ export function readChecker(statement: Statement, told: Told): { check: CheckWis
     told.refuse(place, `${keyword} needs a block in braces`);
   }
   let times: CheckerTimes = {};
+  const time =
+    (name: string, field: 'timeoutSeconds' | 'delayBeforeRetrySeconds'): ReadWord =>
+    ({ words, place: at }) => {
+      const value = told.seconds(words[0], at, name);
+      if (value !== null) times = { ...times, [field]: value };
+      return {};
+    };
   const common: Readonly<Record<string, ReadWord>> = {
     connect_port: ({ words, place: at }) => {
       const port = told.number(words[0], at, 'connect_port', 1, 65_535);
       return port === null ? {} : { port };
     },
-    connect_timeout: timeout('connect_timeout'),
-    misc_timeout: timeout('misc_timeout'),
+    connect_timeout: time('connect_timeout', 'timeoutSeconds'),
+    misc_timeout: time('misc_timeout', 'timeoutSeconds'),
+    delay_before_retry: time('delay_before_retry', 'delayBeforeRetrySeconds'),
     retry: ({ words, place: at }) => {
       const retry = told.number(words[0], at, 'retry', 0, 999_999);
       if (retry !== null) times = { ...times, retry };
       return {};
     },
   };
-  function timeout(name: string): ReadWord {
-    return ({ words, place: at }) => {
-      const timeoutSeconds = told.seconds(words[0], at, name);
-      if (timeoutSeconds !== null) times = { ...times, timeoutSeconds };
-      return {};
-    };
-  }
   const urls = (block ?? []).filter((each) => each.keyword === 'url');
   for (const more of urls.slice(1)) told.lose(more.place, `${keyword}: one url is asked here; the first one is used`);
   const read = (block ?? []).filter((each) => each.keyword !== 'url' || each === urls[0]);
@@ -142,7 +147,8 @@ function readBlock(
     if (read !== undefined) change = { ...change, ...read(statement, told) };
     else if (keyword === 'status_code' && statement.words[0]?.text === '200') continue;
     else if (LOST.includes(keyword)) told.lose(place, `${where}: ${keyword} is left out`);
-    else told.refuse(place, `${where} has no keyword ${keyword}${suggestion(keyword, [...Object.keys(words), ...LOST])}`);
+    else
+      told.refuse(place, `${where} has no keyword ${keyword}${suggestion(keyword, [...Object.keys(words), ...LOST])}`);
   }
   return change;
 }

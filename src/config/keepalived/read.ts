@@ -37,10 +37,14 @@ const PERSISTENCE_SECONDS = 360;
 
 /** Known words of a virtual_server that say something a blueprint cannot. */
 const LOST_OF_SERVICE = new Set(
-  ('alpha omega quorum hysteresis quorum_up quorum_down ha_suspend smtp_alert_down sorry_server_inhibit warmup ' +
-    'delay_before_retry log_all_failures snmp_name').split(' '),
+  (
+    'alpha omega quorum hysteresis quorum_up quorum_down ha_suspend smtp_alert_down sorry_server_inhibit warmup ' +
+    'delay_before_retry log_all_failures snmp_name'
+  ).split(' '),
 );
-const LOST_OF_SERVER = new Set('notify_up notify_down alpha warmup snmp_name log_all_failures delay_before_retry'.split(' '));
+const LOST_OF_SERVER = new Set(
+  'notify_up notify_down alpha warmup snmp_name log_all_failures delay_before_retry'.split(' '),
+);
 const FLAGS: Readonly<Record<string, SchedulerFlag>> = {
   'sh-fallback': 1,
   'mh-fallback': 1,
@@ -144,7 +148,10 @@ export class Reader {
     if (known.test(keyword)) this.lose(place, `${name}: left out, only the virtual servers are read`);
     else {
       const names = ['global_defs', 'virtual_server', 'virtual_server_group', 'vrrp_instance'];
-      this.refuse(place, `unknown keyword ${keyword}${suggestion(keyword, names) || (block ? '' : '; a block was expected')}`);
+      this.refuse(
+        place,
+        `unknown keyword ${keyword}${suggestion(keyword, names) || (block ? '' : '; a block was expected')}`,
+      );
     }
   }
 
@@ -161,7 +168,8 @@ export class Reader {
         this.#places = { ...this.#places, director: place };
       } else if (keyword === 'smtp_server' && words[0] !== undefined) {
         this.#watching = { ...this.#watching, alertSmtp: words[0].text };
-        if (words[1] !== undefined && words[1].text !== '25') this.lose(words[1].place, 'smtp_server: another port than 25');
+        if (words[1] !== undefined && words[1].text !== '25')
+          this.lose(words[1].place, 'smtp_server: another port than 25');
       } else if (keyword !== 'smtp_alert' && keyword !== 'smtp_alert_checker') {
         this.lose(statement.place, `global_defs: ${keyword} is left out`);
       }
@@ -205,7 +213,10 @@ export class Reader {
       const group = second === undefined ? undefined : this.#groups.get(second.text);
       if (group === undefined) {
         const hint = suggestion(second?.text ?? '', [...this.#groups.keys()]);
-        this.refuse(second?.place ?? place, `there is no virtual_server_group ${second?.text ?? 'without a name'}${hint}`);
+        this.refuse(
+          second?.place ?? place,
+          `there is no virtual_server_group ${second?.text ?? 'without a name'}${hint}`,
+        );
         return [];
       }
       return (group.block ?? []).flatMap((each) => this.#groupKeys(each, draft));
@@ -349,7 +360,10 @@ export class Reader {
       persistence:
         draft.persistence === null
           ? null
-          : { ...draft.persistence, netmask: netmask === whole ? null : netmask === null ? null : maskText(netmask, family) },
+          : {
+              ...draft.persistence,
+              netmask: netmask === whole ? null : netmask === null ? null : maskText(netmask, family),
+            },
       onePacket: draft.onePacket,
       sourceNat: null,
       servers,
@@ -380,7 +394,10 @@ export class Reader {
         this.lose(place, `real_server ${server.address}: the times of its check differ; those of the first are used`);
       }
       if (quiescent !== first.quiescent) {
-        this.lose(place, `real_server ${server.address}: inhibit_on_failure differs; as with the first is used for all`);
+        this.lose(
+          place,
+          `real_server ${server.address}: inhibit_on_failure differs; as with the first is used for all`,
+        );
       }
     });
   }
@@ -416,7 +433,16 @@ export class Reader {
     }
     const checker = checkers[0];
     const { check, times } = checker === undefined ? { check: NO_CHECK, times: {} } : readChecker(checker, this);
-    if (checker !== undefined) draft.places['check'] = checker.place;
+    if (checker !== undefined) {
+      draft.places['check'] = checker.place;
+      const delay = times.delayBeforeRetrySeconds;
+      if (delay !== undefined && delay !== draft.delayLoopSeconds) {
+        this.lose(
+          checker.place,
+          `${checker.keyword}: delay_before_retry; a failed check is made again at its usual time`,
+        );
+      }
+    }
     const server: ServerWish = {
       place: statement.place,
       address: endpoint.address,
@@ -491,9 +517,11 @@ export class Reader {
 }
 
 const KEYWORDS_OF_SERVICE = [
-  ...('delay_loop connect_timeout retry weight lb_algo lvs_sched lb_kind lvs_method sorry_server_lvs_method sorry_server ' +
+  ...(
+    'delay_loop connect_timeout retry weight lb_algo lvs_sched lb_kind lvs_method sorry_server_lvs_method sorry_server ' +
     'protocol ip_family persistence_timeout persistence_granularity persistence_engine ops inhibit_on_failure ' +
-    'virtualhost real_server smtp_alert').split(' '),
+    'virtualhost real_server smtp_alert'
+  ).split(' '),
   ...LOST_OF_SERVICE,
   ...Object.keys(FLAGS),
 ];
@@ -573,4 +601,3 @@ function maskText(netmask: string, family: 'ipv4' | 'ipv6'): string {
 function quoted(word: Word | undefined): string {
   return word === undefined ? 'nothing' : `"${word.text}"`;
 }
-

@@ -70,7 +70,10 @@ export function readStatements(text: string, includes: ReadIncludes): Statements
   }
   const unclosed = open.at(-1);
   if (unclosed !== undefined) {
-    throw refused(unclosed.statement.place, `the block of ${unclosed.statement.keyword} is never closed; a } is missing`);
+    throw refused(
+      unclosed.statement.place,
+      `the block of ${unclosed.statement.keyword} is never closed; a } is missing`,
+    );
   }
   return { statements: top, lost };
 }

@@ -51,7 +51,8 @@ class Writer {
       ...(udpSeconds === undefined ? [] : ['udp', udpSeconds]),
     ];
     const { alertTo, alertSmtp } = watching;
-    if (words.length === 0 && alertTo === undefined && alertSmtp === undefined && director.alertFrom === undefined) return;
+    if (words.length === 0 && alertTo === undefined && alertSmtp === undefined && director.alertFrom === undefined)
+      return;
     this.#block('global_defs', () => {
       if (words.length > 0) this.#line(`lvs_timeouts ${words.join(' ')}`);
       if (alertTo !== undefined) {
@@ -132,20 +133,27 @@ class Writer {
         this.#lose(placeOf(service, 'check'), `${formatServiceKey(key)}: keepalived has no check that always fails`);
         return;
       case 'ping':
-        return this.#block('PING_CHECK', () => this.#times(service));
+        this.#block('PING_CHECK', () => this.#times(service));
+        return;
       case 'connect':
-        if (!isMarkKey(key) && key.protocol === 'udp') return this.#block('PING_CHECK', () => this.#times(service));
-        return this.#block('TCP_CHECK', () => this.#times(service));
+        if (!isMarkKey(key) && key.protocol === 'udp') {
+          this.#block('PING_CHECK', () => this.#times(service));
+          return;
+        }
+        this.#block('TCP_CHECK', () => this.#times(service));
+        return;
       case 'external':
-        return this.#block('MISC_CHECK', () => {
+        this.#block('MISC_CHECK', () => {
           this.#line(`misc_path ${quote(check.command ?? '/bin/true')}`);
           this.#times(service, 'misc_timeout');
         });
+        return;
       case 'external-perl':
         this.#lose(placeOf(service, 'check'), `${formatServiceKey(key)}: a check in Perl; no check is written`);
         return;
       case 'negotiate':
-        return this.#negotiation(application, request, receive, server, service);
+        this.#negotiation(application, request, receive, server, service);
+        return;
     }
   }
 
@@ -164,7 +172,7 @@ class Writer {
         if (request !== null && /^\/?https?:/.test(request)) {
           this.#lose(server.place, `${name}: the whole address ${request} cannot be asked for; its path is`);
         }
-        return this.#block(application === 'http' ? 'HTTP_GET' : 'SSL_GET', () => {
+        this.#block(application === 'http' ? 'HTTP_GET' : 'SSL_GET', () => {
           this.#block('url', () => {
             this.#line(`path ${quote(pathOf(request))}`);
             if (receive !== null) this.#line(`regex ${quote(receive)}`);
@@ -172,20 +180,27 @@ class Writer {
           if (check.virtualHost !== null) this.#line(`virtualhost ${quote(check.virtualHost)}`);
           this.#times(service);
         });
+        return;
       case 'smtp':
-        return this.#block('SMTP_CHECK', () => this.#times(service));
+        this.#block('SMTP_CHECK', () => this.#times(service));
+        return;
       case 'dns':
         if (receive !== ANY_ANSWER) this.#lose(server.place, `${name}: the expected answer; any will do`);
-        return this.#block('DNS_CHECK', () => {
+        this.#block('DNS_CHECK', () => {
           this.#line('type A');
           if (request !== null) this.#line(`name ${quote(request.replace(/^\//, ''))}`);
           this.#times(service);
         });
+        return;
       case 'none':
         return;
       default:
-        this.#lose(placeOf(service, 'check'), `${name}: keepalived does not speak ${application}; a connect is checked`);
-        return this.#block('TCP_CHECK', () => this.#times(service));
+        this.#lose(
+          placeOf(service, 'check'),
+          `${name}: keepalived does not speak ${application}; a connect is checked`,
+        );
+        this.#block('TCP_CHECK', () => this.#times(service));
+        return;
     }
   }
 
@@ -193,7 +208,8 @@ class Writer {
     const { check, watching: own } = service;
     const all = this.#blueprint.watching;
     if (check.port !== null) {
-      if (check.kind === 'ping' || check.kind === 'external') this.#lose(placeOf(service, 'check'), 'the port of the check');
+      if (check.kind === 'ping' || check.kind === 'external')
+        this.#lose(placeOf(service, 'check'), 'the port of the check');
       else this.#line(`connect_port ${check.port}`);
     }
     const short = [own.timeoutMs, own.requestTimeoutMs, all.timeoutMs, all.requestTimeoutMs, TIMEOUT_MS];
@@ -245,7 +261,8 @@ class Writer {
       lose('watching', 'when mail is sent');
     }
     if (watching.fallbackCommand !== undefined) lose('watching', 'the command of the fallback');
-    if (watching.attempts !== undefined && watching.attempts > 1) lose('watching', `${watching.attempts} pings at once`);
+    if (watching.attempts !== undefined && watching.attempts > 1)
+      lose('watching', `${watching.attempts} pings at once`);
     if (watching.cleanStop === false) lose('watching', 'services are removed when keepalived stops');
   }
 

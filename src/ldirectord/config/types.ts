@@ -13,7 +13,7 @@ export type CheckType = 'connect' | 'negotiate' | 'ping' | 'off' | 'on' | 'exter
 export type DaemonState = 'starting' | 'running' | 'stopping' | 'reloading';
 
 /** Service types are what a blueprint calls applications. */
-export { type Application as ServiceType, APPLICATION_PORTS as SERVICE_PORTS } from '../../model/applications.ts';
+export { APPLICATION_PORTS as SERVICE_PORTS, type Application as ServiceType } from '../../model/applications.ts';
 
 /** What the native file can say and `forward` cannot; it goes before that. */
 export interface NativeForwarding {
