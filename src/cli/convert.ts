@@ -65,10 +65,10 @@ Exit codes: 0 written, 1 it could not be done, 2 the file or the words were not 
         if (target === null) await cli.stdout(written.text);
         else writeFile(target, written.text);
         const lost = inFileOrder([...read.lost, ...written.lost]);
-        for (const problem of lost) await cli.stderr(`${formatProblemLine(path, problem)}: cannot be said\n`);
-        if (lost.length > 0) {
-          await cli.stderr(`uipvs convert: ${lost.length} of these cannot be said in ${wanted.title}\n`);
+        for (const { place, text } of lost) {
+          await cli.stderr(`${formatProblemLine(path, { place, text: `lost: ${text}` })}\n`);
         }
+        if (lost.length > 0) await cli.stderr(`uipvs convert: not in ${wanted.title}: ${lost.length} of these\n`);
         return strict === true && lost.length > 0 ? LOST_EXIT_CODE : 0;
       });
     },

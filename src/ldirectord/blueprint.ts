@@ -133,7 +133,7 @@ function checkWish(virtual: VirtualServer): CheckWish {
   const { checkType, service, request } = virtual;
   return {
     kind: KIND_OF[checkType],
-    application: virtual.directiveLines['service'] === undefined ? null : service,
+    application: applicationOf(virtual),
     connectsBetween: checkType === 'combined' ? virtual.connectsBetweenNegotiates : null,
     port: virtual.checkPort,
     request: request === '/' ? null : withoutSlash(request, service),
@@ -146,6 +146,16 @@ function checkWish(virtual: VirtualServer): CheckWish {
     secret: virtual.secret || null,
     command: virtual.checkCommand === NO_COMMAND ? null : virtual.checkCommand,
   };
+}
+
+/**
+ * What was written, and for a negotiation also what the port tells, so that every format can show it. Not so for the
+ * two that log in with names of their own only where `service` is written.
+ */
+function applicationOf({ directiveLines, checkType, service }: VirtualServer): Application | null {
+  if (directiveLines['service'] !== undefined) return service;
+  const negotiates = checkType === 'negotiate' || checkType === 'combined';
+  return negotiates && !['none', 'ftp', 'sip'].includes(service) ? service : null;
 }
 
 /** The slash that every request was given is taken back where it does not belong to the question. */
@@ -254,7 +264,9 @@ export function fromBlueprint(blueprint: Blueprint, hostName: string): Configura
     fork: services.some((service) => service.watching.intervalMs !== undefined),
   };
   const virtuals = services.map((service) => virtualServer(service, globals, hostName));
-  return { globals, globalLines: {}, virtuals, warnings: ignored(blueprint, places) };
+  const line = places['director']?.line ?? places['watching']?.line;
+  const globalLines = line === undefined ? {} : { execute: line };
+  return { globals, globalLines, virtuals, warnings: ignored(blueprint, places) };
 }
 
 /** What a director does not do; `uipvs apply` does. */

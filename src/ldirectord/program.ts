@@ -25,6 +25,8 @@ export interface ProgramIo {
   connect(): Promise<DataPlane>;
   /** What starts this program again; its words must contain `ldirectord`. */
   readonly self: { readonly command: string; readonly words: readonly string[] };
+  /** Reads the native file, whose name ends in .yaml or .yml. Rejects with a ConfigurationError. */
+  readonly readNative?: (text: string) => Promise<Configuration>;
   /** UIPVS_RUN_DIR: another directory for pid files. UIPVS_HA_DIR: another one for configurations. */
   readonly environment: NodeJS.ProcessEnv;
 }
@@ -114,7 +116,7 @@ class Program {
   async #read(path: string): Promise<Configuration | null> {
     const { stderr, stderrIsTerminal } = this.#io;
     try {
-      const configuration = await readConfiguration(path);
+      const configuration = await readConfiguration(path, this.#io.readNative);
       // The detached copy reads the file once more; nobody hears it.
       for (const warning of configuration.warnings) stderr(`${formatProblem('Warning', process.pid, path, warning)}\n`);
       return configuration;
@@ -211,7 +213,7 @@ class Program {
     await runDaemon({
       path,
       configuration,
-      read: () => readConfiguration(path),
+      read: () => readConfiguration(path, this.#io.readNative),
       connect: this.#io.connect,
       log: write,
       ...(debug ? { debug: (text: string) => this.#io.stderr(`${text}\n`) } : {}),
@@ -247,14 +249,18 @@ function report(message: StartReport): void {
 }
 
 /** Rejects with a ConfigurationError, also for what is right but not supported yet. */
-export async function readConfiguration(path: string): Promise<Configuration> {
+export async function readConfiguration(
+  path: string,
+  readNative?: (text: string) => Promise<Configuration>,
+): Promise<Configuration> {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch {
     throw new ConfigurationError({ line: 0, column: 1 }, `can not open file ${path}`);
   }
-  const configuration = await parseConfiguration(text);
+  const isNative = readNative !== undefined && /\.ya?ml$/.test(path);
+  const configuration = await (isNative ? readNative(text) : parseConfiguration(text));
   await refuseUnsupported(configuration);
   return configuration;
 }
