@@ -142,9 +142,10 @@ class Drain {
   readonly #quietMs: number;
   readonly #restores: boolean;
   readonly #json: boolean;
-  readonly #packets = new Map<Target, { count: number; sinceMs: number }>();
+  /** Packets at the first look, at the last, and since when there were no more. */
+  readonly #packets = new Map<Target, { readonly first: number; count: number; sinceMs: number }>();
   #elapsedMs = 0;
-  #lastLine = '';
+  #lastNews = '';
   #lastLineMs = Number.NEGATIVE_INFINITY;
 
   constructor(
@@ -284,7 +285,7 @@ class Drain {
   #isQuiet(target: Target, count: number): boolean {
     const last = this.#packets.get(target);
     if (last === undefined || last.count !== count) {
-      this.#packets.set(target, { count, sinceMs: this.#elapsedMs });
+      this.#packets.set(target, { first: last?.first ?? count, count, sinceMs: this.#elapsedMs });
       return false;
     }
     return this.#elapsedMs - last.sinceMs >= this.#quietMs;
@@ -312,13 +313,22 @@ class Drain {
 
   async #progress(looks: ReadonlyMap<Target, Look>): Promise<void> {
     if (this.#json) return;
-    const parts = [...looks].map(([target, look]) => `${nameOf(target.server)} ${this.#inWords(target, look)}`);
-    const line = parts.join('; ');
+    const line = [...looks]
+      .map(([target, look]) => `${nameOf(target.server)} ${this.#inWords(target, look)}`)
+      .join('; ');
     const clock = `${duration(this.#elapsedMs / 1_000)} of ${duration(this.#waitMs / 1_000)}`;
+    // Time that passes is no news.
+    const news = [...looks.values()].map(({ open, ending, udp, bound, packets }) => [
+      open,
+      ending,
+      udp,
+      bound,
+      packets,
+    ]);
     if (this.#cli.terminal !== null) {
       await this.#cli.stdout(`${CLEAR_LINE}${line}  (${clock})`);
-    } else if (line !== this.#lastLine || this.#elapsedMs - this.#lastLineMs >= LINE_EVERY_MS) {
-      this.#lastLine = line;
+    } else if (news.join() !== this.#lastNews || this.#elapsedMs - this.#lastLineMs >= LINE_EVERY_MS) {
+      this.#lastNews = news.join();
       this.#lastLineMs = this.#elapsedMs;
       await this.#cli.stdout(`${clock}: ${line}\n`);
     }
@@ -330,8 +340,9 @@ class Drain {
     if (look.counted) words.push(`connections ${look.open}`);
     else if (isMarkKey(key) || key.protocol !== 'udp') words.push(`open ${look.open}, ending ${look.ending}`);
     if (look.udp > 0) {
-      const quietMs = this.#elapsedMs - (this.#packets.get(target)?.sinceMs ?? this.#elapsedMs);
-      words.push(`udp entries ${look.udp}, packets ${look.packets}, none for ${duration(quietMs / 1_000)}`);
+      const { first, sinceMs } = this.#packets.get(target) ?? { first: look.packets, sinceMs: this.#elapsedMs };
+      const quiet = duration((this.#elapsedMs - sinceMs) / 1_000);
+      words.push(`udp entries ${look.udp}, packets since ${look.packets - first}, none for ${quiet}`);
     }
     if (look.bound > 0) words.push(`bound clients ${look.bound}`);
     return words.length === 0 ? 'nothing left' : words.join(', ');

@@ -161,14 +161,14 @@ export function oneOf<const T extends string>(words: readonly T[]): Kind<T> {
   };
 }
 
-/** Any text; a number or a yes in its place is taken as it is written. Control characters are refused. */
-export function text(expected = 'a text'): Kind<string> {
+/** Any text; a number or a yes in its place is taken as it is written. */
+export function text(expected = 'a text', { mayBeEmpty = false } = {}): Kind<string> {
   return {
     schema: { type: ['string', 'number'] },
     read(tree, at, problems) {
       if (tree.type !== 'scalar' || tree.value === null) return wrong(tree, at, expected, problems);
       const value = typeof tree.value === 'string' ? tree.value : tree.text;
-      if (value === '') return wrong(tree, at, `${expected} that is not empty`, problems);
+      if (value === '' && !mayBeEmpty) return wrong(tree, at, `${expected} that is not empty`, problems);
       return { value };
     },
   };

@@ -31,7 +31,7 @@ import {
   type ServiceKey,
   type SourceNat,
 } from '../model/service.ts';
-import { defaultPort, toText, type WrittenEndpoint } from './addresses.ts';
+import { defaultPort, portInTable, toText, type WrittenEndpoint } from './addresses.ts';
 import {
   type CheckWord,
   NATIVE_FILE,
@@ -192,9 +192,9 @@ class Reader {
             `${address} is of another family than ${formatServiceKey(key)}; only tunnels can do that`,
           );
         }
-        const identity = `${address} ${server.port}`;
-        if (seen.has(identity))
-          this.#refuse(place, `${address} port ${server.port} is a server of this service already`);
+        const inTable = portInTable(key, server.method, server.port);
+        const identity = `${address} ${inTable}`;
+        if (seen.has(identity)) this.#refuse(place, `${address} port ${inTable} is a server of this service already`);
         seen.add(identity);
         return server;
       });
@@ -209,6 +209,9 @@ class Reader {
     if (port !== undefined && type !== 'gue') this.#refuse(written.places['port']!, `a tunnel of ${type} has no port`);
     if (checksum !== 'none' && type === 'ipip') {
       this.#refuse(written.places['checksum']!, 'a tunnel of ipip has no checksum');
+    }
+    if (checksum === 'remote' && type === 'gre') {
+      this.#refuse(written.places['checksum']!, 'a tunnel of gre has the checksums none and full only');
     }
     return { type: type as TunnelType, port: type === 'gue' ? (port ?? GUE_PORT) : 0, checksum };
   }

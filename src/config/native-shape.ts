@@ -112,7 +112,10 @@ const server = located(
         lower: optional(integer(0, UINT32_MAX), 'Connections below which it is used again'),
         tunnel: optional(tunnel, 'For the method tunnel'),
         request: optional(text(), 'Instead of that of the check'),
-        expect: optional(text('a regular expression'), 'Instead of that of the check'),
+        expect: optional(
+          text('a regular expression', { mayBeEmpty: true }),
+          'Instead of that of the check; empty: any answer',
+        ),
       },
       'ADDRESS:PORT or a map',
     ),

@@ -204,11 +204,17 @@ function inTable({ key }: ServiceWish, server: ServerWish): DestinationSpec {
   return { ...server, port: keeps ? server.port : key.port };
 }
 
-function specOf({ key, scheduler, schedulerFlags, persistence, onePacket }: ServiceWish): ServiceSpec {
+/** The third flag has no name for the schedulers that hash. */
+function lacksName({ scheduler, schedulerFlags }: ServiceWish): boolean {
+  return (scheduler === 'sh' || scheduler === 'mh') && schedulerFlags.includes(3);
+}
+
+function specOf(service: ServiceWish): ServiceSpec {
+  const { key, scheduler, schedulerFlags, persistence, onePacket } = service;
   return {
     key,
     scheduler,
-    schedulerFlags,
+    schedulerFlags: lacksName(service) ? schedulerFlags.filter((flag) => flag !== 3) : schedulerFlags,
     persistenceTimeoutSeconds: persistence?.timeoutSeconds ?? null,
     netmask: persistence?.netmask ?? (familyOfService(key) === 'ipv6' ? '128' : '255.255.255.255'),
     persistenceEngine: persistence?.engine ?? null,
@@ -221,6 +227,7 @@ function lostOf(service: ServiceWish): FileProblem[] {
   const name = formatServiceKey(service.key);
   const lost: FileProblem[] = [];
   const lose = (part: string, text: string) => lost.push({ place: placeOf(service, part), text: `${name}: ${text}` });
+  if (lacksName(service)) lose('flags', `flag 3 of ${service.scheduler}`);
   if (check.kind !== 'always-up') {
     const kind = check.kind === 'negotiate' ? (check.application ?? 'negotiate') : check.kind;
     lose('check', `health check ${kind}: ipvsadm checks nobody`);

@@ -17,7 +17,7 @@ import {
 } from '../model/blueprint.ts';
 import type { Place } from '../model/file-problem.ts';
 import { type ForwardingMethod, PLAIN_TUNNEL, type TunnelSpec } from '../model/forwarding.ts';
-import { familyOfService, formatServiceKey, isMarkKey } from '../model/service.ts';
+import { familyOfService, formatEndpoint, formatServiceKey, isMarkKey } from '../model/service.ts';
 import type { VirtualDraft } from './config/block-directives.ts';
 import { finishVirtual } from './config/effective.ts';
 import { defaultGlobals } from './config/global-directives.ts';
@@ -33,7 +33,7 @@ import type {
   VirtualOverrides,
   VirtualServer,
 } from './config/types.ts';
-import { schedulerFlags } from './specs.ts';
+import { destinationSpec, schedulerFlags } from './specs.ts';
 
 const METHOD_OF: Readonly<Record<ForwardWord, ForwardingMethod>> = {
   gate: 'direct',
@@ -80,7 +80,13 @@ export function toBlueprint(configuration: Configuration): ReadFile {
     if (!ops || protocol === 'udp') continue;
     told.push({ place: at(directiveLines['ops'] ?? line), text: `${formatServiceKey(key)}: ops is for udp only` });
   }
-  return { blueprint, warnings: told, lost: [] };
+  const lost = virtuals.flatMap(({ real }, index) => {
+    const kept = blueprint.services[index]!.servers;
+    return real
+      .filter(({ line, address }) => !kept.some((server) => server.place.line === line && server.address === address))
+      .map(({ line, address }) => ({ place: at(line), text: `real server ${address} is in this service already` }));
+  });
+  return { blueprint, warnings: told, lost };
 }
 
 function serviceWish(virtual: VirtualServer, globals: Readonly<GlobalSettings>): ServiceWish {
@@ -110,8 +116,8 @@ function serviceWish(virtual: VirtualServer, globals: Readonly<GlobalSettings>):
       : null,
     onePacket: virtual.ops && virtual.protocol === 'udp',
     sourceNat: virtual.native?.sourceNat ?? null,
-    servers: virtual.real.map((real) => serverWish(real, virtual)),
-    fallback: fallbackWish(own.fallback, at(lines['fallback'] ?? lines['fallback6'] ?? virtual.line)),
+    servers: withoutRepetitions(virtual).map((real) => serverWish(real, virtual)),
+    fallback: ownFallback(virtual, at(lines['fallback'] ?? lines['fallback6'] ?? virtual.line)),
     check: checkWish(virtual),
     watching: ownWatching(own, globals.fork),
     monitorFile: virtual.monitorFile,
@@ -165,6 +171,17 @@ function withoutSlash(request: string, service: Application): string {
   return bare === '' || bare.startsWith('/') || (isPath && !/^https?:\/\//.test(bare)) ? request : bare;
 }
 
+/** Of servers that are the same in the table the first one counts, as for the director. */
+function withoutRepetitions(virtual: VirtualServer): RealServer[] {
+  const servers = new Map<string, RealServer>();
+  for (const real of virtual.real) {
+    const { address, port } = destinationSpec(virtual, real);
+    const name = formatEndpoint(address, port);
+    if (!servers.has(name)) servers.set(name, real);
+  }
+  return [...servers.values()];
+}
+
 function serverWish(real: RealServer, { service }: VirtualServer): ServerWish {
   // A request whose receive string was lost changes nothing.
   const own = real.request !== null && real.receive !== null;
@@ -187,6 +204,12 @@ function fallbackWish(fallback: FallbackServer | null, place: Place): FallbackWi
   const { address, port, forward, native } = fallback;
   const method = native?.method ?? METHOD_OF[forward];
   return { place, address, port, method, tunnel: native?.tunnel ?? PLAIN_TUNNEL };
+}
+
+/** A port that is the service's own anyway is not said. */
+function ownFallback({ key, own }: VirtualServer, place: Place): FallbackWish | null {
+  const wish = fallbackWish(own.fallback, place);
+  return wish?.port === (isMarkKey(key) ? 0 : key.port) ? { ...wish, port: null } : wish;
 }
 
 function globalWatching(globals: Readonly<GlobalSettings>): Watching {

@@ -25,7 +25,7 @@ import {
   type ServiceProtocol,
 } from '../../model/service.ts';
 import type { Timeouts } from '../../model/settings.ts';
-import { defaultPort, parseAddress, parsePort, toNumber, toText } from '../addresses.ts';
+import { defaultPort, parseAddress, parsePort, portInTable, toNumber, toText } from '../addresses.ts';
 import { traps } from '../traps.ts';
 import { CHECKER_NAMES, type CheckerTimes, readChecker } from './checkers.ts';
 import { type ReadIncludes, readStatements, type Statement, type Word } from './statements.ts';
@@ -342,6 +342,10 @@ export class Reader {
     for (const statement of draft.servers) {
       const read = this.#realServer(statement, key, draft);
       if (read === null) continue;
+      if (servers.some((one) => sameInTable(key, one, read.server))) {
+        this.lose(statement.place, `real_server ${read.server.address} is in this service already`);
+        continue;
+      }
       servers.push(read.server);
       checks.push({ place: statement.place, ...read });
     }
@@ -367,7 +371,7 @@ export class Reader {
       onePacket: draft.onePacket,
       sourceNat: null,
       servers,
-      fallback: fallbackOf(draft),
+      fallback: fallbackOf(draft, key),
       check: chosen?.check ?? NO_CHECK,
       watching: watchingOf(draft, chosen),
       monitorFile: null,
@@ -491,6 +495,7 @@ export class Reader {
       else if (text === 'port') tunnel = { ...tunnel, port: this.number(rest[++index], at, 'port', 1, 65_535) ?? 0 };
       else this.refuse(at, `${keyword} TUN takes type, port and csum, not ${text}`);
     }
+    if (tunnel.type === 'gre' && tunnel.checksum === 'remote') this.refuse(place, `${keyword}: gre has no remcsum`);
     if (tunnel.type === 'gue' && tunnel.port === 0) this.refuse(place, `${keyword}: gue needs a port`);
     return { method, tunnel };
   }
@@ -552,12 +557,12 @@ function newDraft(place: Place): Draft {
   };
 }
 
-function fallbackOf({ fallback, fallbackForwarding, forwarding }: Draft): FallbackWish | null {
+function fallbackOf({ fallback, fallbackForwarding, forwarding }: Draft, key: ServiceKey): FallbackWish | null {
   if (fallback === null) return null;
   return {
     place: fallback.word.place,
     address: fallback.address,
-    port: fallback.port,
+    port: fallback.port === defaultPort(key) ? null : fallback.port,
     ...(fallbackForwarding ?? forwarding),
   };
 }
@@ -576,6 +581,11 @@ function watchingOf(
     ...(retry === null || retry === undefined ? {} : { failures: retry + 1 }),
     ...(quiescent ? { quiescent } : {}),
   };
+}
+
+function sameInTable(key: ServiceKey, left: ServerWish, right: ServerWish): boolean {
+  const port = (server: ServerWish): number => portInTable(key, server.method, server.port);
+  return left.address === right.address && port(left) === port(right);
 }
 
 /** `10.0.0.1`, `10.0.0.1-10` (the last number counts up), an IPv6 address; `null` for anything else. */
