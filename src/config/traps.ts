@@ -46,8 +46,9 @@ function trapsOf(service: ServiceWish, { fallbacks, markRules }: Blueprint): Fil
     if (portInTable(key, method, port) !== port && !isMarkKey(key)) {
       warn(`${server} is used with port ${key.port}, that of the service: ${method} cannot change ports`, place);
     }
-    if (upperThreshold > 0 && lowerThreshold > upperThreshold) {
-      warn(`${server}: the lower threshold ${lowerThreshold} is above the upper one, ${upperThreshold}`, place);
+    if (lowerThreshold > upperThreshold) {
+      const text = `the daemon refuses a lower threshold (${lowerThreshold}) above the upper one (${upperThreshold})`;
+      warn(`${server}: ${text}`, place);
     }
   }
   return found;

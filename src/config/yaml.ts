@@ -34,7 +34,7 @@ export interface ScalarTree {
 }
 
 /** Nodes of one file, aliases counted as often as they are used: what a few lines of aliases can grow to is bounded. */
-const NODES_MAX = 1_000_000;
+const NODES_MAX = 300_000;
 const DEPTH_MAX = 32;
 const LINE_WIDTH = 110;
 

@@ -50,7 +50,7 @@ describe('a blueprint that a format can hold comes back from it as it was, and n
         expect(meaning(again.blueprint), written.text).toEqual(meaning(blueprint));
         expect(again.lost).toEqual([]);
       }),
-      { numRuns: 300 },
+      { numRuns: 120 },
     );
   });
 });
@@ -65,7 +65,7 @@ describe('whatever a blueprint says, what a format leaves out of the table is to
         if (written.lost.length === 0) expect(tableOf(again.blueprint), written.text).toEqual(tableOf(blueprint));
         expect(again.blueprint.services.length).toBeLessThanOrEqual(blueprint.services.length);
       }),
-      { numRuns: 150 },
+      { numRuns: 60 },
     );
   });
 });

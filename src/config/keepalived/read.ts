@@ -128,8 +128,10 @@ export class Reader {
     this.problems.push({ place, text });
   }
 
+  /** The services of a group share their statements; what is lost is told once. */
   lose(place: Place, text: string): void {
-    this.lost.push({ place, text });
+    const known = this.lost.some((each) => each.place.line === place.line && each.text === text);
+    if (!known) this.lost.push({ place, text });
   }
 
   #repeated(services: readonly ServiceWish[]): void {
