@@ -161,7 +161,7 @@ class Reader {
       onePacket,
       sourceNat,
       servers: this.#servers(values.servers ?? [], key, method),
-      fallback: this.#fallback(values.fallback, family, places['fallback'] ?? place),
+      fallback: this.#ownFallback(values.fallback, key, places['fallback'] ?? place),
       check: this.#check(values.check, key, places['check'] ?? place),
       watching: watchingOf(values, values.alert?.said),
       monitorFile: values.monitorFile ?? null,
@@ -225,6 +225,12 @@ class Reader {
       this.#refuse(place, `the fallback ${address} is of another family; only tunnels can do that`);
     }
     return { place, address, port, method, tunnel: this.#tunnel(long?.said.tunnel, method, place) };
+  }
+
+  /** A port that is the service's own anyway counts as not said. */
+  #ownFallback(written: ServiceValues['fallback'], key: ServiceKey, place: Place): FallbackWish | null {
+    const wish = this.#fallback(written, familyOfService(key), place);
+    return wish?.port === defaultPort(key) ? { ...wish, port: null } : wish;
   }
 
   #globalFallback(name: 'fallback' | 'fallback6', family: 'ipv4' | 'ipv6'): FallbackWish | null {

@@ -38,8 +38,8 @@ function defaults({ watching, fallbacks, director }: Blueprint): Plain {
     check: filled(checkTimes(watching)),
     ...watchingOf(watching),
     alert,
-    fallback: fallback(fallbacks.ipv4),
-    fallback6: fallback(fallbacks.ipv6),
+    fallback: fallback(fallbacks.ipv4, null),
+    fallback6: fallback(fallbacks.ipv6, null),
   });
 }
 
@@ -73,7 +73,7 @@ function service(wish: ServiceWish): Plain {
     persistence: persistenceOf(persistence),
     onePacket: wish.onePacket || undefined,
     servers: servers.map((each) => server(each, key, method)),
-    fallback: fallback(wish.fallback),
+    fallback: fallback(wish.fallback, isMarkKey(key) ? null : key.port),
     check: checkOf(check, wish.watching),
     ...watchingOf(wish.watching),
     alert: filled(alertOf(wish.watching)),
@@ -116,9 +116,9 @@ function server(wish: ServerWish, key: ServiceKey, common: ForwardingMethod): un
   return Object.keys(more).length === 0 ? address : { address, ...more };
 }
 
-function fallback(wish: FallbackWish | null): unknown {
+function fallback(wish: FallbackWish | null, usualPort: number | null): unknown {
   if (wish === null) return undefined;
-  const address = endpoint(wish.address, wish.port);
+  const address = endpoint(wish.address, wish.port ?? usualPort);
   const more = said({
     method: wish.method === 'masquerade' ? undefined : wish.method,
     tunnel: tunnel(wish.tunnel),
