@@ -9,7 +9,15 @@ import { type FileProblem, FileRefused, inFileOrder } from '../model/file-proble
 import { type Cli, toJson } from './cli.ts';
 import { USAGE_EXIT_CODE, type Word } from './command-line.ts';
 import { problemLine, REFUSED_FILE_EXIT_CODE } from './convert.ts';
-import { detectFormat, type FileFormat, FORMATS, type FormatName, formatWord, readText } from './formats.ts';
+import {
+  detectFormat,
+  type FileFormat,
+  FORMAT_NAMES,
+  FORMATS,
+  type FormatName,
+  formatWord,
+  readText,
+} from './formats.ts';
 
 interface CheckReport {
   readonly file: string;
@@ -29,6 +37,7 @@ export function checkWord(cli: Cli): Word {
       {
         flags: '-f, --from <format>',
         description: 'what the file is; otherwise its name and content tell',
+        choices: FORMAT_NAMES,
         parse: formatWord,
       },
       { flags: '--json', description: 'print a JSON object' },

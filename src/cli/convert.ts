@@ -21,11 +21,13 @@ export function convertWord(cli: Cli): Word {
       {
         flags: '-f, --from <format>',
         description: 'what the file is; otherwise its name and content tell',
+        choices: FORMAT_NAMES,
         parse: formatWord,
       },
       {
         flags: '-t, --to <format>',
         description: 'what to write; otherwise the name behind -o tells, or yaml',
+        choices: FORMAT_NAMES,
         parse: formatWord,
       },
       { flags: '-o, --output <file>', description: 'write to this file, which must not be there' },

@@ -10,7 +10,7 @@ import { formatEndpoint, formatServiceKey } from '../model/service.ts';
 import { type Cli, type ConnectedDaemon, type RunningDirector, toJson, withDaemon } from './cli.ts';
 import { type OptionDescription, USAGE_EXIT_CODE, type Word } from './command-line.ts';
 import { guardFile, problemLine } from './convert.ts';
-import { detectFormat, FORMATS, type FormatName, formatWord, readText } from './formats.ts';
+import { detectFormat, FORMAT_NAMES, FORMATS, type FormatName, formatWord, readText } from './formats.ts';
 import { type AppliedFile, type KeptState, readState, writeState } from './kept-state.ts';
 import { stepWords } from './plan-words.ts';
 
@@ -22,6 +22,7 @@ const OPTIONS: readonly OptionDescription[] = [
   {
     flags: '-f, --from <format>',
     description: 'what the file is; otherwise its name and content tell',
+    choices: FORMAT_NAMES,
     parse: formatWord,
   },
   { flags: '--exclusive', description: 'everything that the file does not name goes' },
