@@ -46,7 +46,7 @@ export function writeProxyHeader(version: ProxyVersion, client: Endpoint, virtua
   const body = Buffer.alloc(2 * addressBytes + 4);
   for (const [place, { words }] of [from, to].entries()) {
     const used = ipv6 ? words : words.subarray(3);
-    used.forEach((word, index) => body.writeInt32BE(word, place * addressBytes + 4 * index));
+    for (const [index, word] of used.entries()) body.writeInt32BE(word, place * addressBytes + 4 * index);
   }
   body.writeUInt16BE(client.port, 2 * addressBytes);
   body.writeUInt16BE(virtual.port, 2 * addressBytes + 2);

@@ -26,7 +26,8 @@ export class Session {
   destination: Destination;
   /** Port of the destination for this conversation. */
   serverPort: number;
-  local: Endpoint | null = null;
+  /** Our end towards the server. Asked when somebody wants to know: each answer costs a system call. */
+  server: { readonly localAddress?: string | undefined; readonly localPort?: number | undefined } | null = null;
   state: SessionState;
   membership: Membership | null = null;
   /** Monotonic milliseconds of the last byte in either direction. */
@@ -82,11 +83,16 @@ export class Session {
       client: this.client,
       virtual: this.virtual,
       destination: { address: this.destination.address, port: this.serverPort },
-      ...(this.local === null ? {} : { local: this.local }),
+      ...this.#local(),
       state: this.state,
       expiresSeconds: Math.max(0, Math.floor((this.lastMs + timeoutMs - nowMs) / 1_000)),
       template: false,
       origin: 'LOCAL',
     };
+  }
+
+  #local(): { local?: Endpoint } {
+    const { localAddress: address, localPort: port } = this.server ?? {};
+    return address === undefined || port === undefined ? {} : { local: { address, port } };
   }
 }

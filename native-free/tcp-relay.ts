@@ -11,7 +11,7 @@ import type { Books } from './books.ts';
 import type { Choice, Chooser } from './chooser.ts';
 import { listenerRefusal } from './listener.ts';
 import { PROXY_HEADER_BYTES_MAX, type ProxyVersion, readProxyHeader, writeProxyHeader } from './proxy-protocol.ts';
-import { pump } from './pump.ts';
+import { pump, ServerPump } from './pump.ts';
 import { Session } from './session.ts';
 
 /** A server that does not answer by then is given up for the next one. */
@@ -128,10 +128,12 @@ export class TcpRelay {
     const tried = new Set<Destination>();
     const attempt = (to: Choice): void => {
       tried.add(to.destination);
-      server = connectTo(service, to, (failed) => {
+      const answers = new ServerPump();
+      server = connectTo(service, to, answers, (failed) => {
         if (client.destroyed) return;
         if (failed === null) {
-          this.#join(client, server as Socket, session, announced);
+          session.server = server;
+          this.#join(client, server as Socket, answers, session, announced);
           return;
         }
         const next = chooser.chooseAgain(service, from, tried);
@@ -147,10 +149,9 @@ export class TcpRelay {
   }
 
   /** Both sides are there. */
-  #join(client: Socket, server: Socket, session: Session, announced: Endpoint | null): void {
+  #join(client: Socket, server: Socket, answers: ServerPump, session: Session, announced: Endpoint | null): void {
     const { books, nowMs, sendProxy } = this.#parts;
     const { destination, service } = session;
-    session.local = { address: server.localAddress ?? '', port: server.localPort ?? 0 };
     session.setState('ESTABLISHED');
     books.countConnection(session);
     const version = sendProxy(service);
@@ -159,7 +160,7 @@ export class TcpRelay {
       session.lastMs = nowMs();
       books.countIn(destination, bytes);
     });
-    pump(server, client, (bytes) => {
+    answers.start(server, client, (bytes) => {
       session.lastMs = nowMs();
       books.countOut(destination, bytes);
     });
@@ -184,10 +185,11 @@ export class TcpRelay {
 function connectTo(
   service: VirtualService,
   { destination, port }: Choice,
+  { onread }: ServerPump,
   done: (failed: Error | null) => void,
 ): Socket {
   const source = service.sourceNatAddress === null ? {} : { localAddress: service.sourceNat };
-  const server = connect({ host: destination.address, port, allowHalfOpen: true, noDelay: true, ...source });
+  const server = connect({ host: destination.address, port, allowHalfOpen: true, noDelay: true, onread, ...source });
   const timer = setTimeout(() => server.destroy(new Error('no answer')), CONNECT_TIMEOUT_MS);
   const fail = (error: Error): void => {
     clearTimeout(timer);

@@ -135,7 +135,8 @@ export class UdpRelay {
       if (service.onePacket) end();
     });
     socket.connect(choice.port, destination.address, () => {
-      session.local = socket.address();
+      const { address: localAddress, port: localPort } = socket.address();
+      session.server = { localAddress, localPort };
       const waiting = conversation.waiting ?? [];
       conversation.waiting = null;
       for (const datagram of waiting) this.#send(socket, datagram);

@@ -15,7 +15,7 @@ const SOURCES = [
 ];
 /** The same step in imports between the two: from a program in bin/ to native-free/, and back to the rooms. */
 const IMPORTS = {
-  src: (text) => text.replaceAll(/(['"]\.\.\/)\.\.\/(native-free\/)/g, '$1$2'),
+  src: (text) => text.replaceAll(/(['"])\.\.\/((?:\.\.\/)+native-free\/)/g, '$1$2'),
   'native-free': (text) => text.replaceAll(/(['"](?:\.\.\/)+)src\//g, '$1'),
 };
 /** What the built `uipvs` writes itself: the word that does, and where to. */
