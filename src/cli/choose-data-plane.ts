@@ -15,6 +15,8 @@ export interface OpenedDataPlane {
 export interface DataPlaneKind {
   readonly name: string;
   readonly summary: string;
+  /** Several may run in one network namespace, each with a socket of its own. */
+  readonly sharesNamespace?: true;
   /**
    * `null`: it works here, with these options. Otherwise one sentence: what is missing, with the way out. `words`
    * are those after `uipvsd`.

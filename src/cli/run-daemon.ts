@@ -1,8 +1,10 @@
 /** The `uipvsd` command, but for the data plane, which the program in `bin/` brings. */
 import { type Daemon, startDaemon } from '../control/daemon.ts';
+import { LOCK_NAME } from '../control/lock.ts';
 import { createLogger, type Logger } from '../control/logger.ts';
+import { listenPath } from '../control/socket-path.ts';
 import { IpvsError } from '../model/errors.ts';
-import type { ChosenDataPlane } from './choose-data-plane.ts';
+import type { ChosenDataPlane, DataPlaneKind } from './choose-data-plane.ts';
 import type { Output } from './command-line.ts';
 import { type DaemonCommandLine, readDaemonOptions } from './daemon-options.ts';
 
@@ -54,12 +56,18 @@ async function serve(options: DaemonCommandLine, parts: DaemonParts, logger: Log
         void parts.stdout(`uipvsd ready: ${io}, data plane ${dataPlane} (${why}), ${place}${served}\n`);
       },
       ...(options.socket === null ? {} : { socket: options.socket }),
-      ...(parts.lockName === undefined ? {} : { lockName: parts.lockName }),
+      ...lockFor(kind, options, parts),
     },
   );
   const broken = closeOnMistake(daemon, logger);
   const { failed } = await daemon.ended;
   return failed || broken.yes ? FAILURE_EXIT_CODE : 0;
+}
+
+/** What cannot be had twice: the packets of a namespace, or else the socket. */
+function lockFor(kind: DataPlaneKind, { socket }: DaemonCommandLine, { lockName }: DaemonParts): { lockName?: string } {
+  if (lockName !== undefined) return { lockName };
+  return kind.sharesNamespace === true ? { lockName: `${LOCK_NAME} ${socket ?? listenPath()}` } : {};
 }
 
 /** After a mistake of ours nothing is certain any more: what was set up in the host is taken down, and we end. */

@@ -4,6 +4,7 @@ import type { DataPlaneKind } from '../../cli/choose-data-plane.ts';
 export const proxy: DataPlaneKind = {
   name: 'proxy',
   summary: 'ordinary sockets: TCP and UDP by masquerade only, servers see the address of this host; needs nothing',
+  sharesNamespace: true,
   unavailable: async () => null,
   open: async (options) => {
     const { openProxy } = await import('../../../native-free/index.ts');
