@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
+import { installCompiler } from './packages.mjs';
 import { run, say } from './terminal.mjs';
 
 /** Holds the fingerprint of the sources that dist/ was built from. */
@@ -82,6 +83,7 @@ export async function build(root) {
   const before = fingerprint(root);
   rmSync(join(root, STAMP), { force: true });
   removeOrphans(root);
+  await installCompiler(root);
   const compiler = join(root, 'node_modules/typescript/bin/tsc');
   const { code, output } = await run(process.execPath, [compiler, '-p', 'tsconfig.json'], { cwd: root });
   if (output.trim() !== '') process.stderr.write(output);
