@@ -17,6 +17,8 @@ export interface DataPlaneKind {
   readonly summary: string;
   /** Several may run in one network namespace, each with a socket of its own. */
   readonly sharesNamespace?: true;
+  /** Whether it knows what these options ask for; absent: it knows all. */
+  fits?(options: DaemonCommandLine): boolean;
   /**
    * `null`: it works here, with these options. Otherwise one sentence: what is missing, with the way out. `words`
    * are those after `uipvsd`.
@@ -40,15 +42,18 @@ export async function chooseDataPlane(
   options: DaemonCommandLine,
   words: readonly string[],
 ): Promise<ChosenDataPlane> {
-  if (options.dataPlane !== 'auto') {
-    const kind = kinds.find(({ name }) => name === options.dataPlane);
+  const fitting = kinds.filter((kind) => kind.fits?.(options) ?? true);
+  if (options.dataPlane !== 'auto' || fitting.length === 1) {
+    const named = kinds.find(({ name }) => name === options.dataPlane);
+    const kind = options.dataPlane === 'auto' ? fitting[0] : named;
     if (kind === undefined) throw new IpvsError('EOPNOTSUPP', `there is no data plane ${options.dataPlane} here`);
     const reason = await kind.unavailable(options, words);
     if (reason !== null) throw new IpvsError('EOPNOTSUPP', reason);
-    return { kind, why: 'asked for by --data-plane', secondBest: false };
+    const why = kind === named ? 'asked for by --data-plane' : 'the only one with these options';
+    return { kind, why, secondBest: false };
   }
   const reasons: string[] = [];
-  for (const kind of kinds) {
+  for (const kind of fitting) {
     const reason = await kind.unavailable(options, words);
     if (reason !== null) {
       reasons.push(`${kind.name}: ${reason}`);

@@ -74,7 +74,9 @@ export async function installPackages(root) {
  * @param {string} root
  */
 export async function installCompiler(root) {
-  const { version } = JSON.parse(readFileSync(join(root, 'node_modules/typescript/package.json'), 'utf8'));
+  const description = join(root, 'node_modules/typescript/package.json');
+  if (!existsSync(description)) return;
+  const { version } = JSON.parse(readFileSync(description, 'utf8'));
   const name = `@typescript/typescript-${process.platform}-${process.arch}`;
   if (existsSync(join(root, 'node_modules', name))) return;
   say(`installing the compiler for this platform, ${name} (npm) ...`);

@@ -26,6 +26,12 @@ describe('auto', () => {
     });
   });
 
+  test('passes over in silence what does not know the options', async () => {
+    const proxy = { ...kind('proxy', null), fits: () => false };
+    await expect(choose('auto', kind('packet', 'needs root'), proxy)).rejects.toThrow(/^needs root$/);
+    expect(await choose('auto', kind('packet', null), proxy)).toMatchObject({ why: 'the only one with these options' });
+  });
+
   test('refuses with all reasons when nothing works', async () => {
     await expect(choose('auto', kind('packet', 'needs root'), kind('proxy', 'no'))).rejects.toMatchObject({
       code: 'EOPNOTSUPP',
