@@ -15,6 +15,8 @@ export const PROXY_CAPABILITIES: Capabilities = {
   schedulers: Object.keys(SCHEDULERS).filter((name) => name !== 'none'),
   fullNat: true,
   persistence: true,
+  persistenceEngines: false,
+  anyPort: false,
   marks: false,
   sync: false,
 };

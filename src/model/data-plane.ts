@@ -13,6 +13,10 @@ export interface Capabilities {
   readonly schedulers: readonly string[];
   readonly fullNat: boolean;
   readonly persistence: boolean;
+  /** Payload that names a client: `sip`. */
+  readonly persistenceEngines: boolean;
+  /** Services for every port of an address. */
+  readonly anyPort: boolean;
   readonly marks: boolean;
   readonly sync: boolean;
 }
