@@ -59,7 +59,7 @@ const daemon = await startDaemon(
       fullNat: true,
       persistence: false,
       persistenceEngines: false,
-      anyPort: false,
+      wildcards: false,
       marks: false,
       sync: false,
     },

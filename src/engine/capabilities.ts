@@ -10,7 +10,7 @@ export const ENGINE_CAPABILITIES: Omit<Capabilities, 'name'> = {
   fullNat: true,
   persistence: true,
   persistenceEngines: true,
-  anyPort: true,
+  wildcards: true,
   marks: true,
   sync: true,
 };

@@ -15,8 +15,8 @@ export interface Capabilities {
   readonly persistence: boolean;
   /** Payload that names a client: `sip`. */
   readonly persistenceEngines: boolean;
-  /** Services for every port of an address. */
-  readonly anyPort: boolean;
+  /** Services for every port of an address (0), and for the address 0.0.0.0 or :: as it stands. */
+  readonly wildcards: boolean;
   readonly marks: boolean;
   readonly sync: boolean;
 }

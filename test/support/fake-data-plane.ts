@@ -71,7 +71,7 @@ export class FakeDataPlane implements DataPlane {
     fullNat: true,
     persistence: true,
     persistenceEngines: true,
-    anyPort: true,
+    wildcards: true,
     marks: true,
     sync: false,
   };

@@ -1,7 +1,7 @@
 /** What a command asks of a data plane beyond what every one of them can do. */
 import type { Command } from '../../model/commands.ts';
 import type { Capabilities } from '../../model/data-plane.ts';
-import { type DestinationSpec } from '../../model/destination.ts';
+import type { DestinationSpec } from '../../model/destination.ts';
 import { familyOfService, isMarkKey, type ServiceSpec } from '../../model/service.ts';
 
 /** The capability that is missing, in words; `null`: the data plane must carry the command out. */
@@ -28,7 +28,8 @@ function missingForService({ key, persistenceTimeoutSeconds, persistenceEngine }
   if (persistenceEngine !== null && !can.persistenceEngines) return 'persistence engines';
   if (isMarkKey(key)) return can.marks ? null : 'marks';
   if (!can.protocols.includes(key.protocol)) return `protocol ${key.protocol}`;
-  return key.port === 0 && !can.anyPort ? 'any port' : null;
+  const wildcard = key.port === 0 || key.address === '0.0.0.0' || key.address === '::';
+  return wildcard && !can.wildcards ? 'wildcards' : null;
 }
 
 function missingForMethod({ method }: DestinationSpec, { methods }: Capabilities): string | null {
