@@ -91,7 +91,9 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 }
 
 function maintenanceOf({ globals }: Configuration): MaintenanceDirectory | null {
-  return globals.maintenanceDirectory === null ? null : new MaintenanceDirectory(globals.maintenanceDirectory);
+  return globals.maintenanceDirectory === null
+    ? null
+    : new MaintenanceDirectory(globals.maintenanceDirectory, systemClock.nowMs);
 }
 
 /** Looks at the file's time once per check interval, and at its contents when that has changed. */
