@@ -3,12 +3,18 @@ import type { Checker, CheckerKind, CheckResult, CheckTarget } from '../../src/h
 import { CHECKERS, type CheckerName } from '../../src/health/checkers/index.ts';
 import { CheckBench } from '../../src/ldirectord/check-bench.ts';
 import { systemEnvironment } from '../../src/ldirectord/config/environment.ts';
+import type { Configuration } from '../../src/ldirectord/config/types.ts';
 import { parseConfiguration } from '../../src/ldirectord/config.ts';
 import { Director, type DirectorOptions } from '../../src/ldirectord/director.ts';
 import { VirtualClock } from '../health/virtual-clock.ts';
 import { FakeDataPlane } from './fake-data-plane.ts';
 
 const environment = { ...systemEnvironment, refusesAppend: () => null };
+
+/** The meaning of a configuration's text. */
+export function parsed(text: string): Promise<Configuration> {
+  return parseConfiguration(text, environment);
+}
 
 export class World {
   readonly clock = new VirtualClock();
@@ -17,12 +23,14 @@ export class World {
   readonly shell: string[] = [];
   readonly maintenance = new Set<string>();
   readonly checks: CheckTarget[] = [];
+  /** How often something happened that `uipvs health` should show. */
+  healthChanges = 0;
   /** Addresses that do not answer; everybody else answers at once. */
   readonly dead = new Set<string>();
   director!: Director;
 
   async start(text: string): Promise<boolean> {
-    const configuration = await parseConfiguration(text, environment);
+    const configuration = await parsed(text);
     this.director = new Director(configuration, this.options());
     let applied = false;
     const started = this.director.start().then((answer) => {
@@ -34,7 +42,7 @@ export class World {
   }
 
   async reload(text: string): Promise<void> {
-    const done = this.director.reload(await parseConfiguration(text, environment));
+    const done = this.director.reload(await parsed(text));
     await this.clock.advance(1_000);
     await done;
   }
@@ -56,6 +64,10 @@ export class World {
       },
       runCommand: (command) => this.shell.push(command),
       inMaintenance: ({ address }) => this.maintenance.has(address),
+      healthChanged: () => {
+        this.healthChanges += 1;
+      },
+      epochMs: () => this.clock.nowMs(),
     };
   }
 
