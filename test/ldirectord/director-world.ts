@@ -27,6 +27,8 @@ export class World {
   healthChanges = 0;
   /** Addresses that do not answer; everybody else answers at once. */
   readonly dead = new Set<string>();
+  /** Hears every result that was not broken off. */
+  onResult: (check: string, address: string, healthy: boolean) => void = () => {};
   director!: Director;
 
   async start(text: string): Promise<boolean> {
@@ -73,8 +75,16 @@ export class World {
 
   /** Every kind of check becomes: the address is alive, or there is silence until the time is over. */
   #kinds(): Record<CheckerName, CheckerKind> {
-    const checker: Checker = { check: (target, signal) => this.#check(target, signal) };
-    const kinds = Object.entries(CHECKERS).map(([name, kind]) => [name, { ...kind, create: () => checker }]);
+    const kinds = Object.entries(CHECKERS).map(([name, kind]) => {
+      const checker: Checker = {
+        check: async (target, signal) => {
+          const result = await this.#check(target, signal);
+          if (!signal.aborted) this.onResult(name, target.address, result.healthy);
+          return result;
+        },
+      };
+      return [name, { ...kind, create: () => checker }];
+    });
     return Object.fromEntries(kinds) as Record<CheckerName, CheckerKind>;
   }
 
