@@ -38,15 +38,23 @@ export class World {
     const started = this.director.start().then((answer) => {
       applied = answer;
     });
-    await this.clock.advance(1_000);
-    await started;
+    await this.#passUntil(started);
     return applied;
   }
 
   async reload(text: string): Promise<void> {
     const done = this.director.reload(await parsed(text));
-    await this.clock.advance(1_000);
-    await done;
+    await this.#passUntil(done);
+  }
+
+  /** Lets a second pass, and more when that was not enough. */
+  async #passUntil(work: Promise<void>): Promise<void> {
+    let done = false;
+    void work.then(() => {
+      done = true;
+    });
+    do await this.clock.advance(1_000);
+    while (!done);
   }
 
   /** Log lines since the last call. */
