@@ -42,7 +42,13 @@ const server = object<HealthOfServer>(
   {},
 );
 const service = object<HealthOfService>(
-  { key: serviceKeyShape, check: text(1_024), fallback: nullable(text(80)), servers: list(server, HEALTH_SERVERS_MAX) },
+  {
+    key: serviceKeyShape,
+    check: text(1_024),
+    fallback: nullable(text(80)),
+    fallbackInUse: boolean,
+    servers: list(server, HEALTH_SERVERS_MAX),
+  },
   {},
 );
 

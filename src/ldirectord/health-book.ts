@@ -8,7 +8,7 @@ import type { HealthChange, HealthOfServer, HealthOfService, HealthResult, Healt
 import { HEALTH_CHANGES_MAX, HEALTH_REASON_CHARACTERS_MAX } from '../model/limits.ts';
 import { formatEndpoint } from '../model/service.ts';
 import { describeCheck } from './check-words.ts';
-import type { PlannedServer, PlannedService } from './plan.ts';
+import { anyUp, type PlannedServer, type PlannedService } from './plan.ts';
 import { fallbackSpec } from './specs.ts';
 
 interface Entry {
@@ -78,6 +78,7 @@ export class HealthBook {
         key: service.virtual.key,
         check: describeCheck(service.virtual),
         fallback: fallback === null ? null : formatEndpoint(fallback.address, fallback.port),
+        fallbackInUse: fallback !== null && !anyUp(service),
         servers: [...page].map(([server, entry]) => readEntry(service, server, entry)),
       };
     });

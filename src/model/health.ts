@@ -50,6 +50,7 @@ export interface HealthOfService {
   readonly check: string;
   /** `address:port` of the server that stands in while no other is up; `null`: there is none. */
   readonly fallback: string | null;
+  readonly fallbackInUse: boolean;
   readonly servers: readonly HealthOfServer[];
 }
 
