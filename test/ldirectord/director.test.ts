@@ -268,6 +268,22 @@ describe('the life of a server', () => {
     expect(world.table.listing()).toHaveLength(3);
   });
 
+  test('ten of twenty that die at once are out within one interval and one timeout, whenever that is', async () => {
+    const all = Array.from({ length: 20 }, (_, index) => `10.7.0.${index + 1}`);
+    for (const phaseMs of [0, 1, 999, 1_000, 1_700, 2_000]) {
+      const world = new World();
+      await world.start(head('virtual=192.168.1.120:80\n\treal=10.7.0.1->10.7.0.20:80 masq\n\tchecktype=connect\n'));
+      await world.clock.advance(phaseMs);
+      for (const address of all.slice(0, 10)) world.dead.add(address);
+      await world.clock.advance(12_000);
+      const left = world.table
+        .listing()
+        .slice(1)
+        .map((line) => /10\.7\.0\.\d+/.exec(line)?.[0]);
+      expect(left.sort()).toEqual(all.slice(10).sort());
+    }
+  });
+
   test('fifty silent servers are all out within one interval and one timeout', async () => {
     const world = new World();
     const text = head(
