@@ -2,16 +2,14 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
-import { basename } from 'node:path';
 import { systemClock } from '../health/clock.ts';
 import type { DataPlane } from '../model/data-plane.ts';
-import type { HealthOfService } from '../model/health.ts';
 import { CheckBench } from './check-bench.ts';
 import type { ConfigurationError } from './config/problem.ts';
 import { formatProblem } from './config/problem.ts';
 import type { Configuration, RealServer } from './config/types.ts';
 import { Director } from './director.ts';
-import { type HealthDesk, HealthReporter, RENEW_SECONDS } from './health-reporter.ts';
+import { createReporter, type HealthDesk } from './health-reporter.ts';
 import type { Log } from './log.ts';
 import { MaintenanceDirectory } from './maintenance.ts';
 import { writeMonitorLine } from './monitor-file.ts';
@@ -40,7 +38,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const { log, path } = options;
   let { configuration } = options;
   let maintenance = maintenanceOf(configuration);
-  const reporter = options.connectHealth === undefined ? null : createReporter(options, () => director.health());
+  const reporter = createReporter(path, options.connectHealth, () => director.health());
   const director = new Director(configuration, {
     clock: systemClock,
     random: Math.random,
@@ -95,28 +93,6 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   process.removeListener('SIGHUP', onHangUp);
   await Promise.all([director.stop(), reporter?.stop()]);
   log(`Linux Director Daemon terminated on signal: ${signal.slice('SIG'.length)}`);
-}
-
-function createReporter(
-  { path, connectHealth }: DaemonOptions,
-  health: () => readonly HealthOfService[],
-): HealthReporter {
-  const startedAt = new Date().toISOString();
-  return new HealthReporter({
-    clock: systemClock,
-    source: `uldirectord-${basename(path)
-      .replace(/[^A-Za-z0-9._-]/g, '_')
-      .slice(0, 80)}`,
-    connect: connectHealth!,
-    read: () => ({
-      program: 'uldirectord',
-      pid: process.pid,
-      configuration: path,
-      startedAt,
-      renewSeconds: RENEW_SECONDS,
-      services: health(),
-    }),
-  });
 }
 
 function maintenanceOf({ globals }: Configuration): MaintenanceDirectory | null {

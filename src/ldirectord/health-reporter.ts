@@ -2,9 +2,10 @@
  * Tells the daemon what is known about the real servers: soon after a change, and now and then, over a connection of
  * its own. Nobody waits for it: a daemon that is away, is slow or does not know of health costs nothing but the view.
  */
-import type { Clock } from '../health/clock.ts';
+import { basename } from 'node:path';
+import { type Clock, systemClock } from '../health/clock.ts';
 import { IpvsError } from '../model/errors.ts';
-import type { HealthReport } from '../model/health.ts';
+import type { HealthOfService, HealthReport } from '../model/health.ts';
 
 /** What can be told to a daemon; `control/client.ts` has it. */
 export interface HealthDesk {
@@ -13,8 +14,9 @@ export interface HealthDesk {
   close(): Promise<void>;
 }
 
+const NAME_CHARACTERS_MAX = 80;
 /** The report comes again after so long at the latest; mostly after the pause. */
-export const RENEW_SECONDS = 5;
+const RENEW_SECONDS = 5;
 const PAUSE_MS = 2_000;
 /** Changes that come together are told together. */
 const GATHER_MS = 100;
@@ -34,6 +36,30 @@ export interface HealthReporterOptions {
   read(): HealthReport;
   /** Rejects while no daemon answers. */
   connect(): Promise<HealthDesk>;
+}
+
+/** The reporter of this process, for the configuration at `path`; `null` without somewhere to tell. */
+export function createReporter(
+  path: string,
+  connect: (() => Promise<HealthDesk>) | undefined,
+  health: () => readonly HealthOfService[],
+): HealthReporter | null {
+  if (connect === undefined) return null;
+  const startedAt = new Date().toISOString();
+  const name = basename(path).replace(/[^A-Za-z0-9._-]/g, '_');
+  return new HealthReporter({
+    clock: systemClock,
+    source: `uldirectord-${name.slice(0, NAME_CHARACTERS_MAX)}`,
+    connect,
+    read: () => ({
+      program: 'uldirectord',
+      pid: process.pid,
+      configuration: path,
+      startedAt,
+      renewSeconds: RENEW_SECONDS,
+      services: health(),
+    }),
+  });
 }
 
 export class HealthReporter {
