@@ -13,6 +13,7 @@ import { createReporter, type HealthDesk } from './health-reporter.ts';
 import type { Log } from './log.ts';
 import { MaintenanceDirectory } from './maintenance.ts';
 import { writeMonitorLine } from './monitor-file.ts';
+import { createShell } from './shell.ts';
 
 export interface DaemonOptions {
   readonly path: string;
@@ -45,7 +46,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     bench: new CheckBench(),
     log,
     connect: options.connect,
-    runCommand: runShell,
+    runCommand: createShell(log),
     healthChanged: () => reporter?.changed(),
     inMaintenance: (server: RealServer) => maintenance?.holds(server) ?? false,
     record: (virtual, server, result) => {
@@ -153,8 +154,4 @@ function isExecutable(path: string): boolean {
   } catch {
     return false;
   }
-}
-
-function runShell(command: string): void {
-  spawn('/bin/sh', ['-c', command], { stdio: 'ignore' }).on('error', () => {});
 }
