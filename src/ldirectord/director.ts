@@ -281,8 +281,11 @@ export class Director {
       await this.#fill(identity, service, table.get(identity) ?? null);
       this.#runFallbackCommand(identity, service);
     }
-    for (const key of this.#gone) await this.#purge(key);
-    this.#gone = [];
+    for (const key of this.#gone) {
+      await this.#purge(key);
+      // A reload may have named others meanwhile.
+      this.#gone = this.#gone.filter((each) => each !== key);
+    }
   }
 
   async #fill(identity: string, service: PlannedService, actual: ServiceStatus | null): Promise<void> {
