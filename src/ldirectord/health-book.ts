@@ -11,6 +11,9 @@ import { describeCheck } from './check-words.ts';
 import { anyUp, type PlannedServer, type PlannedService } from './plan.ts';
 import { fallbackSpec } from './specs.ts';
 
+/** What is shown of an answer. */
+const ANSWER_CHARACTERS_MAX = 80;
+
 interface Entry {
   state: HealthState;
   sinceMs: number;
@@ -135,12 +138,20 @@ function stateOf({ inMaintenance, health }: PlannedServer): HealthState {
   return inMaintenance ? 'maintenance' : health.state;
 }
 
-/** One line, whatever a server has answered; never empty. */
+/**
+ * One line, whatever a server has answered; never empty. The message of an answer that does not match is the whole
+ * answer, as the monitor file wants it.
+ */
 export function asSentence({ healthy, message }: CheckResult): string {
   const line = message.replace(/[\s\p{Cc}]+/gu, ' ').trim();
   if (line === '') return healthy ? 'answered' : 'failed without saying why';
-  if (line.length <= HEALTH_REASON_CHARACTERS_MAX) return line;
-  return `${line.slice(0, HEALTH_REASON_CHARACTERS_MAX - 3)}...`;
+  const isAnswer = !healthy && (/^[<{[]|\n./.test(message.trim()) || line.length > HEALTH_REASON_CHARACTERS_MAX);
+  if (isAnswer) return `an answer that is not the expected one: "${shortened(line, ANSWER_CHARACTERS_MAX)}"`;
+  return shortened(line, HEALTH_REASON_CHARACTERS_MAX);
+}
+
+function shortened(text: string, charactersMax: number): string {
+  return text.length <= charactersMax ? text : `${text.slice(0, charactersMax - 3)}...`;
 }
 
 function endpointOf({ spec }: PlannedServer): string {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { asSentence } from '../../src/ldirectord/health-book.ts';
 import { IpvsError } from '../../src/model/errors.ts';
 import { parsed, World } from './director-world.ts';
 
@@ -591,6 +592,23 @@ describe('what is told about health', () => {
       nextCheckAt: null,
     });
     expect(world.healthChanges).toBeGreaterThanOrEqual(4);
+  });
+
+  test.each([
+    [{ healthy: true, message: '200 OK' }, '200 OK'],
+    [{ healthy: true, message: '' }, 'answered'],
+    [{ healthy: false, message: ' \n' }, 'failed without saying why'],
+    [{ healthy: false, message: 'connect\tECONNREFUSED' }, 'connect ECONNREFUSED'],
+    [
+      { healthy: false, message: '<html>\n<h1>It works!</h1>\u001b[2J\n' },
+      'an answer that is not the expected one: "<html> <h1>It works!</h1> [2J"',
+    ],
+    [
+      { healthy: false, message: 'x'.repeat(100_000) },
+      `an answer that is not the expected one: "${'x'.repeat(77)}..."`,
+    ],
+  ])('%j is one sentence', (result, sentence) => {
+    expect(asSentence(result)).toBe(sentence);
   });
 
   test('no more than the last twenty changes are kept', async () => {
