@@ -16,6 +16,7 @@ export function main(words: readonly string[]): Promise<number> {
     stderr: (text) => void process.stderr.write(text),
     stderrIsTerminal: process.stderr.isTTY === true,
     connect: () => connectDataPlane(),
+    connectHealth: () => connectDataPlane(),
     // `start` leaves a detached copy behind, also when it was typed as `uipvs ldirectord`.
     self: { command: process.execPath, words: [...process.execArgv, program] },
     readNative,

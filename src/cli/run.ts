@@ -8,6 +8,7 @@ import { convertWord } from './convert.ts';
 import { completionWord, manWord } from './documents.ts';
 import { drainWord } from './drain.ts';
 import { guardWord } from './guard.ts';
+import { healthWord } from './health.ts';
 import { installWord } from './install.ts';
 import { ioWord } from './io.ts';
 import { applyWord, planWord } from './plan.ts';
@@ -62,6 +63,7 @@ function allWords(cli: Cli, delegated: readonly DelegatedWord[]): Word[] {
     servicesWord(cli),
     connectionsWord(cli),
     statsWord(cli),
+    healthWord(cli),
     procWord(cli),
     sysctlWord(cli),
     checkWord(cli),

@@ -9,9 +9,11 @@ import type { ConfigurationError } from './config/problem.ts';
 import { formatProblem } from './config/problem.ts';
 import type { Configuration, RealServer } from './config/types.ts';
 import { Director } from './director.ts';
+import { createReporter, type HealthDesk } from './health-reporter.ts';
 import type { Log } from './log.ts';
 import { MaintenanceDirectory } from './maintenance.ts';
 import { writeMonitorLine } from './monitor-file.ts';
+import { createShell } from './shell.ts';
 
 export interface DaemonOptions {
   readonly path: string;
@@ -19,6 +21,8 @@ export interface DaemonOptions {
   /** Reads the file again. Rejects with a ConfigurationError. */
   read(): Promise<Configuration>;
   connect(): Promise<DataPlane>;
+  /** Where health is told, for `uipvs health`. Absent: nowhere. */
+  connectHealth?(): Promise<HealthDesk>;
   readonly log: Log;
   /** Absent unless somebody debugs. */
   debug?(text: string): void;
@@ -35,13 +39,15 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const { log, path } = options;
   let { configuration } = options;
   let maintenance = maintenanceOf(configuration);
+  const reporter = createReporter(path, options.connectHealth, () => director.health());
   const director = new Director(configuration, {
     clock: systemClock,
     random: Math.random,
     bench: new CheckBench(),
     log,
     connect: options.connect,
-    runCommand: runShell,
+    runCommand: createShell(log),
+    healthChanged: () => reporter?.changed(),
     inMaintenance: (server: RealServer) => maintenance?.holds(server) ?? false,
     record: (virtual, server, result) => {
       writeMonitorLine(virtual, server, result);
@@ -86,12 +92,14 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   // A second one kills at once: the listeners are gone.
   stopWatching();
   process.removeListener('SIGHUP', onHangUp);
-  await director.stop();
+  await Promise.all([director.stop(), reporter?.stop()]);
   log(`Linux Director Daemon terminated on signal: ${signal.slice('SIG'.length)}`);
 }
 
 function maintenanceOf({ globals }: Configuration): MaintenanceDirectory | null {
-  return globals.maintenanceDirectory === null ? null : new MaintenanceDirectory(globals.maintenanceDirectory);
+  return globals.maintenanceDirectory === null
+    ? null
+    : new MaintenanceDirectory(globals.maintenanceDirectory, systemClock.nowMs);
 }
 
 /** Looks at the file's time once per check interval, and at its contents when that has changed. */
@@ -146,8 +154,4 @@ function isExecutable(path: string): boolean {
   } catch {
     return false;
   }
-}
-
-function runShell(command: string): void {
-  spawn('/bin/sh', ['-c', command], { stdio: 'ignore' }).on('error', () => {});
 }

@@ -13,6 +13,7 @@ import { ConfigurationError, formatProblem } from './config/problem.ts';
 import type { Configuration } from './config/types.ts';
 import { parseConfiguration } from './config.ts';
 import { runDaemon } from './daemon.ts';
+import type { HealthDesk } from './health-reporter.ts';
 import { formatPlainLine, type Log, openLog } from './log.ts';
 import { PidFile } from './pid-file.ts';
 
@@ -23,6 +24,8 @@ export interface ProgramIo {
   readonly stderrIsTerminal: boolean;
   /** Rejects with a sentence while no data plane answers. */
   connect(): Promise<DataPlane>;
+  /** Where health is told; absent: nowhere. */
+  connectHealth?(): Promise<HealthDesk>;
   /** What starts this program again; its words must contain `ldirectord`. */
   readonly self: { readonly command: string; readonly words: readonly string[] };
   /** Reads the native file, whose name ends in .yaml or .yml. Rejects with a ConfigurationError. */
@@ -215,6 +218,7 @@ class Program {
       configuration,
       read: () => readConfiguration(path, this.#io.readNative),
       connect: this.#io.connect,
+      ...(this.#io.connectHealth === undefined ? {} : { connectHealth: this.#io.connectHealth }),
       log: write,
       ...(debug ? { debug: (text: string) => this.#io.stderr(`${text}\n`) } : {}),
       moveLog: (fresh) => {

@@ -10,7 +10,8 @@ export function trapWarnings(virtual: VirtualServer): ConfigurationWarning[] {
   const { key, checkType, service } = virtual;
 
   if (virtual.fallbackUnusable) {
-    warn(virtual.line, 'virtual server: the global fallback does not work for firewall marks; give this block its own');
+    const text = 'the global fallback is used for this mark; the original cannot do that for firewall marks';
+    warn(virtual.line, `virtual server: ${text}`);
   }
   if (checkType === 'off') {
     const line = virtual.directiveLines['checktype'] ?? virtual.line;
