@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import { desiredBalancer } from '../config/desired.ts';
 import { type ApplyOutcome, applyChanges, readActual } from '../control/apply-changes.ts';
-import { type ChangePlan, type ChangeStep, planChanges } from '../control/change-plan.ts';
+import { type ChangePlan, type ChangeStep, NOBODY_OUTSIDE, planChanges } from '../control/change-plan.ts';
 import type { Blueprint, ReadFile } from '../model/blueprint.ts';
 import { inFileOrder } from '../model/file-problem.ts';
 import { formatMarkRule } from '../model/mark-rule.ts';
@@ -12,6 +12,7 @@ import { type OptionDescription, USAGE_EXIT_CODE, type Word } from './command-li
 import { guardFile, problemLine } from './convert.ts';
 import { detectFormat, FORMAT_NAMES, FORMATS, type FormatName, formatWord, readText } from './formats.ts';
 import { type AppliedFile, type KeptState, readState, writeState } from './kept-state.ts';
+import { healthAround, outsideOf } from './outside.ts';
 import { stepWords } from './plan-words.ts';
 
 /** `plan`, and `apply --dry-run`: there is something to do. */
@@ -37,9 +38,9 @@ const RULES = `What is touched: what the file names, and what an earlier apply o
 file no longer names. Everything else stays, also services that somebody typed with ipvsadm; with --exclusive it goes.
 Timeouts, settings and marks that the file does not name stay as they are.
 
-Servers that are out stay out: a server with weight 0 that \`uipvs drain\` drained, and, while a uldirectord runs in this
-network namespace, servers of checked services that have weight 0 or are not in the table, and their fallback. They
-are listed with the reason. --restore puts them in as the file says.`;
+Servers that are out stay out: those that \`uipvs drain\` drained, and those that a program which checks them has taken
+out (weight 0, or not in the table), as \`uipvs health\` shows. Of an ldirectord that does not tell, every server of a
+checked service counts that is out. They are listed with the reason. --restore puts them in as the file says.`;
 
 const KEYS = `Keys of --json: file, steps (sign, command, meaning, request: as the API has it), held (service, server, reason)`;
 
@@ -122,8 +123,7 @@ async function prepare(
   const status = await daemon.status();
   const state = readState(status);
   const former = state.files[nameOf(path)];
-  const directors = (await cli.directors?.()) ?? [];
-  const healthRuns = restore !== true && directors.length > 0;
+  const health = await healthAround(cli, daemon);
   const isFormer = (names: readonly string[] | undefined, name: string): boolean =>
     exclusive === true || names?.includes(name) === true;
   const plan = planChanges(desiredBalancer(blueprint), await readActual(daemon), {
@@ -132,18 +132,9 @@ async function prepare(
       markRule: (rule) => isFormer(former?.markRules, formatMarkRule(rule)),
       syncDaemon: ({ role }) => isFormer(former?.syncDaemons, role),
     },
-    healthRuns,
-    heldAtZero: (service, { address, port }) => {
-      if (restore === true) return null;
-      const key = formatServiceKey(service.spec.key);
-      const isDrained = state.drained.some(
-        (each) => each.service === key && each.address === address && each.port === port,
-      );
-      if (isDrained) return 'drained; `uipvs drain --undo` brings it back';
-      return healthRuns && service.checked ? `uldirectord (pid ${directors[0]!.pid}) has it out` : null;
-    },
+    outside: restore === true ? NOBODY_OUTSIDE : outsideOf(health, state.drained),
   });
-  return { plan, blueprint, state, directors };
+  return { plan, blueprint, state, directors: health.directors };
 }
 
 async function showPlan(

@@ -50,11 +50,20 @@ export interface ChangePlanOptions {
     markRule(rule: MarkRule): boolean;
     syncDaemon(daemon: SyncDaemonSpec): boolean;
   };
-  /** Why a server with weight 0 is to stay so, or `null`. */
-  readonly heldAtZero: (service: WantedService, destination: DestinationKey) => string | null;
-  /** Somebody checks the servers of checked services now: absent ones were taken out, and a fallback was put in. */
-  readonly healthRuns: boolean;
+  readonly outside: Outside;
 }
+
+/** What others do to the table on purpose: an operator who drained, a program that checks servers. */
+export interface Outside {
+  /** Why a server with weight 0 is to stay so, or `null`. */
+  atZero(service: WantedService, server: DestinationKey): string | null;
+  /** Why a server that is not in the table is to stay away, or `null`. */
+  absent(service: WantedService, server: DestinationKey): string | null;
+  /** Somebody puts the fallback in and takes it out again. */
+  movesFallback(service: WantedService): boolean;
+}
+
+export const NOBODY_OUTSIDE: Outside = { atZero: () => null, absent: () => null, movesFallback: () => false };
 
 export interface ChangeStep {
   readonly command: Command;
@@ -92,34 +101,33 @@ export function planChanges(desired: DesiredBalancer, actual: ActualBalancer, op
 function respectWhoIsOut(
   service: WantedService,
   actual: ActualBalancer,
-  { heldAtZero, healthRuns }: ChangePlanOptions,
+  { outside }: ChangePlanOptions,
   held: HeldServer[],
 ): DesiredService {
   const key = formatServiceKey(service.spec.key);
   const there = actual.services.find(({ spec }) => formatServiceKey(spec.key) === key);
   if (there === undefined) return service;
   const present = new Map(there.destinations.map(({ spec }) => [endpointOf(spec), spec]));
-  const byHealth = healthRuns && service.checked;
   const hold = (server: DestinationKey, reason: string): void => {
     held.push({ service: service.spec.key, server: { address: server.address, port: server.port }, reason });
   };
   const destinations = service.destinations.flatMap((wanted): DestinationSpec[] => {
     const now = present.get(endpointOf(wanted));
-    if (now === undefined) {
-      // Of a service that has no server at all nobody was taken out: it was never filled.
-      if (!byHealth || present.size === 0) return [wanted];
-      hold(wanted, 'out of the table; whoever checks it puts it back');
-      return [];
-    }
-    const reason = now.weight === 0 && wanted.weight > 0 ? heldAtZero(service, wanted) : null;
+    // Of a service that has no server at all nobody was taken out: it was never filled.
+    if (now === undefined && present.size === 0) return [wanted];
+    const isOut = now === undefined || (now.weight === 0 && wanted.weight > 0);
+    const whyOut = now === undefined ? outside.absent : outside.atZero;
+    const reason = isOut ? whyOut(service, wanted) : null;
     if (reason === null) return [wanted];
     hold(wanted, reason);
+    if (now === undefined) return [];
     const { weight, upperThreshold, lowerThreshold } = now;
     return [{ ...wanted, weight, upperThreshold, lowerThreshold }];
   });
   const { fallback } = service;
   const standsIn = fallback === null ? undefined : present.get(endpointOf(fallback));
-  if (byHealth && standsIn !== undefined && !destinations.some((each) => endpointOf(each) === endpointOf(standsIn))) {
+  const isServer = destinations.some((each) => standsIn !== undefined && endpointOf(each) === endpointOf(standsIn));
+  if (standsIn !== undefined && !isServer && outside.movesFallback(service)) {
     hold(standsIn, 'the fallback stands in while no server is up');
     destinations.push(standsIn);
   }

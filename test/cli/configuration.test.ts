@@ -7,6 +7,7 @@ import { runUipvs } from '../../src/cli/run.ts';
 import type { Command } from '../../src/model/commands.ts';
 import type { ConnectionStatus } from '../../src/model/connection-status.ts';
 import { IpvsError } from '../../src/model/errors.ts';
+import type { HealthState, HeldHealthReport } from '../../src/model/health.ts';
 import { FakeDataPlane, server, tcpService } from '../support/fake-data-plane.ts';
 import { temporaryDirectory } from '../support/served.ts';
 
@@ -50,6 +51,12 @@ class FakeDaemon extends FakeDataPlane {
       table: { version: '1.2.1', connectionTableSize: 4096 },
       counters: null,
     };
+  }
+
+  reports: HeldHealthReport[] = [];
+
+  async health() {
+    return this.reports;
   }
 
   /** Changes only, without the questions. */
@@ -345,21 +352,75 @@ describe('apply', () => {
     expect(daemon.changes()).toEqual([]);
   });
 
-  test('while a director runs its dead servers stay out, unless --restore brings them in', async () => {
-    const path = file(FILE);
-    await uipvs(['apply', path]);
-    await daemon.execute({
+  const reportOf = (states: readonly [address: string, state: HealthState][]): HeldHealthReport => ({
+    source: 'uldirectord',
+    receivedAt: '',
+    stale: false,
+    report: {
+      program: 'uldirectord',
+      pid: 4711,
+      configuration: '/etc/uipvs.yaml',
+      startedAt: '',
+      renewSeconds: 10,
+      services: [
+        {
+          key: WEB.key,
+          check: 'connect',
+          fallback: null,
+          fallbackInUse: false,
+          servers: states.map(([address, state]) => ({
+            address,
+            port: 80,
+            state,
+            since: '2026-11-23T05:00:00Z',
+            result: { at: '', healthy: false, reason: 'connection refused', latencyMs: null },
+            failures: 1,
+            failuresMax: 1,
+            nextCheckAt: null,
+            changes: [],
+          })),
+        },
+      ],
+    },
+  });
+  const quiet = (address: string): Promise<null> =>
+    daemon.execute<'editDestination'>({
       name: 'editDestination',
       service: WEB.key,
-      destination: server('10.0.0.2', 80, { weight: 0 }),
+      destination: server(address, 80, { weight: 0 }),
     });
-    const directors = async () => [{ pid: 4711, configuration: path }];
+
+  test('who is down by the word of a director stays out, who is up comes back', async () => {
+    const path = file(FILE);
+    await uipvs(['apply', path]);
+    await quiet('10.0.0.1');
+    await quiet('10.0.0.2');
+    daemon.reports = [
+      reportOf([
+        ['10.0.0.1', 'up'],
+        ['10.0.0.2', 'down'],
+      ]),
+    ];
+    const { stdout } = await uipvs(['plan', path]);
+    expect(stdout).toContain(
+      '= 10.0.0.2:80 of tcp 192.0.2.1:80 stays as it is: uldirectord (pid 4711): down since 2026-11-23T05:00:00Z: connection refused\n',
+    );
+    expect(stdout).toContain('10.0.0.1:80 of tcp 192.0.2.1:80: weight 0 -> 1');
+    expect((await uipvs(['plan', path, '--restore'])).stdout).toContain('weight 0 -> 5');
+    daemon.reports = [{ ...reportOf([['10.0.0.2', 'down']]), stale: true }];
+    expect((await uipvs(['plan', path])).stdout).toContain('weight 0 -> 5');
+  });
+
+  test('of an ldirectord that tells nothing every server that is out stays out', async () => {
+    const path = file(FILE);
+    await uipvs(['apply', path]);
+    await quiet('10.0.0.2');
+    const directors = async () => [{ pid: 4712, configuration: '/etc/ha.d/ldirectord.cf' }];
     const plan = await uipvs(['plan', path], { directors });
     expect(plan.stdout).toBe(
-      '= 10.0.0.2:80 of tcp 192.0.2.1:80 stays as it is: uldirectord (pid 4711) has it out\n' +
+      '= 10.0.0.2:80 of tcp 192.0.2.1:80 stays as it is: ldirectord (pid 4712) has it out\n' +
         `nothing to do; the daemon is as ${path} says\n`,
     );
-    expect((await uipvs(['plan', path, '--restore'], { directors })).stdout).toContain('weight 0 -> 5');
     expect((await uipvs(['plan', path])).stdout).toContain('weight 0 -> 5');
   });
 });

@@ -7,6 +7,7 @@ import {
   type ActualBalancer,
   type ChangePlanOptions,
   type DesiredBalancer,
+  NOBODY_OUTSIDE,
   planChanges,
   type WantedService,
 } from '../../src/control/change-plan.ts';
@@ -27,8 +28,7 @@ function table(): InProcessDataPlane {
 
 const everything: ChangePlanOptions = {
   mayDelete: { service: () => true, markRule: () => true, syncDaemon: () => true },
-  heldAtZero: () => null,
-  healthRuns: false,
+  outside: NOBODY_OUTSIDE,
 };
 const nothing: ChangePlanOptions = {
   ...everything,
@@ -160,8 +160,11 @@ function found(destinations: readonly ReturnType<typeof server>[]): ActualBalanc
 describe('whoever is out stays out', () => {
   const running: ChangePlanOptions = {
     ...nothing,
-    healthRuns: true,
-    heldAtZero: ({ checked }) => (checked ? 'is down' : null),
+    outside: {
+      atZero: ({ checked }) => (checked ? 'is down' : null),
+      absent: ({ checked }) => (checked ? 'is down' : null),
+      movesFallback: ({ checked }) => checked,
+    },
   };
 
   test('with weight 0, while somebody checks', () => {
