@@ -1,23 +1,13 @@
 /** `uipvs check`: is this file right, and does it mean what was meant? */
 import { hostname } from 'node:os';
-import { nativeJsonSchema } from '../config/native-shape.ts';
-import { fromBlueprint } from '../ldirectord/blueprint.ts';
-import { refuseUnsupported } from '../ldirectord/checks.ts';
 import { ConfigurationError } from '../ldirectord/config/problem.ts';
 import type { Blueprint, ReadFile } from '../model/blueprint.ts';
 import { type FileProblem, FileRefused, inFileOrder } from '../model/file-problem.ts';
 import { type Cli, toJson } from './cli.ts';
 import { USAGE_EXIT_CODE, type Word } from './command-line.ts';
 import { problemLine, REFUSED_FILE_EXIT_CODE } from './convert.ts';
-import {
-  detectFormat,
-  type FileFormat,
-  FORMAT_NAMES,
-  FORMATS,
-  type FormatName,
-  formatWord,
-  readText,
-} from './formats.ts';
+import { FORMAT_NAMES, type FormatName, formatWord } from './format-names.ts';
+import type { FileFormat } from './formats.ts';
 
 interface CheckReport {
   readonly file: string;
@@ -50,7 +40,7 @@ Keys of --json: file, format, errors and warnings (place: line and column, 0 for
 Exit codes: 0 right, perhaps with warnings; 1 it cannot be read; 2 wrong.`,
     run: async ({ operands, from, json, schema }) => {
       if (schema === true) {
-        await cli.stdout(toJson(nativeJsonSchema()));
+        await cli.stdout(toJson((await import('../config/native-shape.ts')).nativeJsonSchema()));
         return 0;
       }
       const [path, ...more] = operands as readonly string[];
@@ -73,11 +63,13 @@ async function print(cli: Cli, path: string, report: CheckReport): Promise<void>
   ];
   await cli.stderr(lines.map((line) => `${line}\n`).join(''));
   if (report.errors.length > 0) return;
+  const { FORMATS } = await import('./formats.ts');
   const title = report.format === null ? '' : FORMATS[report.format].title;
   await cli.stdout(`${path}: right (${title}: services ${report.services}, servers ${report.servers})\n`);
 }
 
 async function examine(path: string, from: FormatName | undefined): Promise<CheckReport> {
+  const { detectFormat, FORMATS, readText } = await import('./formats.ts');
   const text = readText(path);
   let format: FileFormat | null = null;
   try {
@@ -107,6 +99,10 @@ async function warningsOf({ blueprint, warnings, lost }: ReadFile, { name }: Fil
 
 /** Right, but not to be carried out by this version, or on this host. */
 async function whatTheDirectorRefuses(blueprint: Blueprint): Promise<FileProblem[]> {
+  const [{ fromBlueprint }, { refuseUnsupported }] = await Promise.all([
+    import('../ldirectord/blueprint.ts'),
+    import('../ldirectord/checks.ts'),
+  ]);
   try {
     await refuseUnsupported(fromBlueprint(blueprint, hostname()));
     return [];

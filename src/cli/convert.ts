@@ -1,12 +1,11 @@
 /** `uipvs convert`: from one kind of file to another, and what the other cannot say. */
 import { existsSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
-import { EXAMPLE } from '../config/example.ts';
-import { errorText } from '../ldirectord/config/environment.ts';
 import { type FileProblem, FileRefused, formatProblemLine, inFileOrder } from '../model/file-problem.ts';
 import type { Cli } from './cli.ts';
 import { USAGE_EXIT_CODE, type Word } from './command-line.ts';
-import { detectFormat, FORMAT_NAMES, FORMATS, type FormatName, formatWord, readText } from './formats.ts';
+import { FORMAT_NAMES, type FormatName, formatWord } from './format-names.ts';
+import type { FileFormat } from './formats.ts';
 
 /** With --strict: the file was written, but not all of its meaning. */
 const LOST_EXIT_CODE = 3;
@@ -45,7 +44,7 @@ What the other format cannot say is named on standard error, a line each with th
 Exit codes: 0 written, 1 it could not be done, 2 the file or the words were not understood, 3 with --strict.`,
     run: async ({ operands, from, to, output, force, strict, example }) => {
       if (example === true) {
-        await cli.stdout(EXAMPLE);
+        await cli.stdout((await import('../config/example.ts')).EXAMPLE);
         return 0;
       }
       const [path, ...more] = operands as readonly string[];
@@ -59,9 +58,10 @@ Exit codes: 0 written, 1 it could not be done, 2 the file or the words were not 
           await cli.stderr(`uipvs convert: ${target} is there already; --force writes over it\n`);
           return 1;
         }
+        const { detectFormat, FORMATS, readText } = await import('./formats.ts');
         const text = readText(path);
         const source = from === undefined ? detectFormat(path, text) : FORMATS[from as FormatName];
-        const wanted = FORMATS[(to as FormatName | undefined) ?? formatOfName(target)];
+        const wanted = FORMATS[(to as FormatName | undefined) ?? formatOfName(target, FORMATS)];
         const read = await source.read(text, path);
         const written = wanted.write(read.blueprint, `Made from ${path === '-' ? 'standard input' : basename(path)}`);
         if (target === null) await cli.stdout(written.text);
@@ -77,16 +77,18 @@ Exit codes: 0 written, 1 it could not be done, 2 the file or the words were not 
   };
 }
 
-function formatOfName(target: string | null): FormatName {
+function formatOfName(target: string | null, formats: Readonly<Record<FormatName, FileFormat>>): FormatName {
   if (target === null) return 'yaml';
-  return FORMAT_NAMES.find((name) => FORMATS[name].names.test(basename(target))) ?? 'yaml';
+  return FORMAT_NAMES.find((name) => formats[name].names.test(basename(target))) ?? 'yaml';
 }
 
 function writeFile(path: string, text: string): void {
   try {
     writeFileSync(path, text);
   } catch (error) {
-    throw new FileRefused([{ place: { line: 0, column: 0 }, text: `${path} cannot be written: ${errorText(error)}` }]);
+    throw new FileRefused([
+      { place: { line: 0, column: 0 }, text: `${path} cannot be written: ${(error as Error).message}` },
+    ]);
   }
 }
 

@@ -25,6 +25,7 @@ const TIME_OVER_EXIT_CODE = 3;
 const INTERRUPTED_EXIT_CODE = 130;
 /** Nothing is sent any more; the rows only wait for their time. */
 const ENDED_STATES: ReadonlySet<string> = new Set(['TIME_WAIT', 'CLOSE', 'LAST_ACK', 'CLOSED']);
+const TERMINAL_COLUMNS = 79;
 const CLEAR_LINE = '\r\x1b[K';
 
 interface Target {
@@ -326,7 +327,8 @@ class Drain {
       packets,
     ]);
     if (this.#cli.terminal !== null) {
-      await this.#cli.stdout(`${CLEAR_LINE}${line}  (${clock})`);
+      // A line that wraps could not be written over.
+      await this.#cli.stdout(`${CLEAR_LINE}${`${clock}: ${line}`.slice(0, TERMINAL_COLUMNS)}`);
     } else if (news.join() !== this.#lastNews || this.#elapsedMs - this.#lastLineMs >= LINE_EVERY_MS) {
       this.#lastNews = news.join();
       this.#lastLineMs = this.#elapsedMs;
@@ -454,7 +456,7 @@ function duration(seconds: number): string {
 }
 
 /** For options: milliseconds. */
-export function parseTime(text: string): number {
+function parseTime(text: string): number {
   const parts = /^(\d{1,6})(ms|s|m|h)$/.exec(text);
   if (parts === null) {
     throw new Error(`It must be a time such as 60s or 5m${/^\d+$/.test(text) ? `; did you mean ${text}s?` : ''}.`);

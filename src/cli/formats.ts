@@ -6,7 +6,6 @@ import type { ReadIncludes } from '../config/keepalived/statements.ts';
 import { writeKeepalived } from '../config/keepalived/write.ts';
 import { readNative } from '../config/native-read.ts';
 import { writeNative } from '../config/native-write.ts';
-import { nearestWord } from '../control/nearest.ts';
 import { createSystemNames } from '../ipvsadm/names.ts';
 import { readRulesFile, writeRulesFile } from '../ipvsadm/rules-file.ts';
 import { toBlueprint } from '../ldirectord/blueprint.ts';
@@ -17,6 +16,7 @@ import { writeConfiguration } from '../ldirectord/write.ts';
 import type { Blueprint, ReadFile, WrittenFile } from '../model/blueprint.ts';
 import { IpvsError } from '../model/errors.ts';
 import { refuseFile } from '../model/file-problem.ts';
+import type { FormatName } from './format-names.ts';
 
 export interface FileFormat {
   readonly name: FormatName;
@@ -31,9 +31,6 @@ export interface FileFormat {
   /** `heading` goes into a comment where the format has one. */
   write(blueprint: Blueprint, heading: string): WrittenFile;
 }
-
-export const FORMAT_NAMES = ['yaml', 'ldirectord', 'ipvsadm', 'keepalived'] as const;
-export type FormatName = (typeof FORMAT_NAMES)[number];
 
 export const FORMATS: Readonly<Record<FormatName, FileFormat>> = {
   ldirectord: {
@@ -87,13 +84,6 @@ export function detectFormat(path: string, text: string): FileFormat {
   if (found !== undefined) return found;
   const known = formats.map(({ name: each, title }) => `${each} (${title})`).join(', ');
   throw refuseFile({ line: 0, column: 0 }, `what kind of file this is cannot be told; say --from with ${known}`);
-}
-
-export function formatWord(text: string): FormatName {
-  const found = FORMAT_NAMES.find((name) => name === text);
-  if (found !== undefined) return found;
-  const nearest = nearestWord(text, FORMAT_NAMES);
-  throw new Error(`It must be ${FORMAT_NAMES.join(', ')}${nearest === null ? '' : `; did you mean ${nearest}?`}.`);
 }
 
 async function readLdirectord(text: string): Promise<ReadFile> {

@@ -5,7 +5,6 @@
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import type { DaemonStatus } from '../control/api.ts';
-import { errorText } from '../ldirectord/config/environment.ts';
 import { IpvsError } from '../model/errors.ts';
 
 /** Everything by its text: `formatServiceKey`, `formatMarkRule`, the role of a synchronisation daemon. */
@@ -35,7 +34,7 @@ interface StoredState extends KeptState {
 
 const NOTHING: KeptState = { files: {}, drained: [] };
 
-export function statePath({ daemon }: DaemonStatus): string {
+function statePath({ daemon }: DaemonStatus): string {
   return `${daemon.socket.replace(/\.sock$/, '')}.applied.json`;
 }
 
@@ -59,6 +58,6 @@ export function writeState(status: DaemonStatus, state: KeptState): void {
     writeFileSync(fresh, `${JSON.stringify(stored, null, 2)}\n`, { mode: 0o600 });
     renameSync(fresh, path);
   } catch (error) {
-    throw new IpvsError('EIO', `${path} cannot be written: ${errorText(error)}`, { cause: error });
+    throw new IpvsError('EIO', `${path} cannot be written: ${(error as Error).message}`, { cause: error });
   }
 }

@@ -10,7 +10,7 @@ import { formatEndpoint, formatServiceKey } from '../model/service.ts';
 import { type Cli, type ConnectedDaemon, type RunningDirector, toJson, withDaemon } from './cli.ts';
 import { type OptionDescription, USAGE_EXIT_CODE, type Word } from './command-line.ts';
 import { guardFile, problemLine } from './convert.ts';
-import { detectFormat, FORMAT_NAMES, FORMATS, type FormatName, formatWord, readText } from './formats.ts';
+import { FORMAT_NAMES, type FormatName, formatWord } from './format-names.ts';
 import { type AppliedFile, type KeptState, readState, writeState } from './kept-state.ts';
 import { healthAround, outsideOf } from './outside.ts';
 import { stepWords } from './plan-words.ts';
@@ -104,6 +104,7 @@ async function withFile(
     return USAGE_EXIT_CODE;
   }
   return guardFile(cli, path, async () => {
+    const { detectFormat, FORMATS, readText } = await import('./formats.ts');
     const text = readText(path);
     const format = from === undefined ? detectFormat(path, text) : FORMATS[from as FormatName];
     const read = await format.read(text, path);

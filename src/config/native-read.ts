@@ -21,6 +21,7 @@ import type { SyncDaemonSpec } from '../model/commands.ts';
 import { IpvsError } from '../model/errors.ts';
 import { type FileProblem, FileRefused, inFileOrder, type Place } from '../model/file-problem.ts';
 import { type ForwardingMethod, PLAIN_TUNNEL, type TunnelSpec, type TunnelType } from '../model/forwarding.ts';
+import { PERSISTENCE_TIMEOUT_SECONDS_MAX } from '../model/limits.ts';
 import { checkMarkRule, type MarkRule } from '../model/mark-rule.ts';
 import {
   familyOfAddress,
@@ -32,12 +33,7 @@ import {
   type SourceNat,
 } from '../model/service.ts';
 import { defaultPort, portInTable, toText, type WrittenEndpoint } from './addresses.ts';
-import {
-  type CheckWord,
-  NATIVE_FILE,
-  PERSISTENCE_SECONDS_DEFAULT,
-  PERSISTENCE_TIMEOUT_SECONDS_MAX,
-} from './native-shape.ts';
+import { type CheckWord, NATIVE_FILE, PERSISTENCE_SECONDS_DEFAULT } from './native-shape.ts';
 import { traps } from './traps.ts';
 import { parseYaml } from './yaml.ts';
 
@@ -366,7 +362,7 @@ function watchingOf(values: WatchingValues, alert: AlertValues | undefined): Wat
 }
 
 /** Names of flags are those of the scheduler; `flag-1` is `fallback`, `flag-2` is `port`. */
-export const FLAG_WORDS = { fallback: 1, port: 2, 'flag-1': 1, 'flag-2': 2, 'flag-3': 3 } as const;
+const FLAG_WORDS = { fallback: 1, port: 2, 'flag-1': 1, 'flag-2': 2, 'flag-3': 3 } as const;
 
 function flagNumbers(words: readonly (keyof typeof FLAG_WORDS)[] | undefined): SchedulerFlag[] {
   return [...new Set((words ?? []).map((word) => FLAG_WORDS[word]))].sort();

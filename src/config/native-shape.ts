@@ -2,7 +2,7 @@
 import { APPLICATIONS, type Application } from '../model/applications.ts';
 import { ALERT_STATES, CHECK_KINDS } from '../model/blueprint.ts';
 import { IpvsError } from '../model/errors.ts';
-import { PERSISTENCE_TIMEOUT_SECONDS_MAX, WEIGHT_MAX } from '../model/limits.ts';
+import { WEIGHT_MAX } from '../model/limits.ts';
 import { defaultSettings, SETTING_NAMES, type SettingName, writeSetting } from '../model/settings.ts';
 import { parseAddress, parseEndpoint, parseEndpoints, parseServiceKey } from './addresses.ts';
 import {
@@ -270,7 +270,6 @@ export const NATIVE_FILE = section({
 });
 
 export const PERSISTENCE_SECONDS_DEFAULT = 360;
-export { PERSISTENCE_TIMEOUT_SECONDS_MAX };
 
 /** JSON Schema (draft 2020-12) of the file, for editors. */
 export function nativeJsonSchema(): JsonSchema {

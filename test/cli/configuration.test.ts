@@ -569,7 +569,7 @@ empty after 2 s: 10.0.0.1:80 open 0, ending 1
   test('on a terminal one line is written over and over', async () => {
     daemon.connections = [row(1)];
     const { stdout } = await uipvs(['drain', '10.0.0.1:80'], { ...ending, terminal: { rows: () => 24 } });
-    expect(stdout).toContain('\r\x1b[K10.0.0.1:80 open 1, ending 0  (0 s of 1:00 min)');
+    expect(stdout).toContain('\r\x1b[K0 s of 1:00 min: 10.0.0.1:80 open 1, ending 0');
     expect(stdout.endsWith('\r\x1b[Kempty after 1 s: 10.0.0.1:80 open 0, ending 0\n')).toBe(true);
   });
 
