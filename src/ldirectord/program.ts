@@ -5,15 +5,18 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import type { ServiceManager } from '../control/service-manager.ts';
 import type { DataPlane } from '../model/data-plane.ts';
 import { type Invocation, parseArguments, USAGE } from './arguments.ts';
 import { refuseUnsupported } from './checks.ts';
 import { errorText } from './config/environment.ts';
-import { ConfigurationError, formatProblem } from './config/problem.ts';
-import type { Configuration } from './config/types.ts';
+import { ConfigurationError, formatExcerpt, formatProblem } from './config/problem.ts';
+import type { Configuration, DaemonState } from './config/types.ts';
 import { parseConfiguration } from './config.ts';
 import { runDaemon } from './daemon.ts';
-import { formatPlainLine, type Log, openLog } from './log.ts';
+import { checkReport, checkText } from './describe.ts';
+import { calledByItself, executeOthers, type Others } from './execute.ts';
+import { formatPlainLine, type Log, openLog, type SendDatagram } from './log.ts';
 import { PidFile } from './pid-file.ts';
 
 export interface ProgramIo {
@@ -23,6 +26,10 @@ export interface ProgramIo {
   readonly stderrIsTerminal: boolean;
   /** Rejects with a sentence while no data plane answers. */
   connect(): Promise<DataPlane>;
+  /** For syslog; absent: logger(1) has to do. */
+  readonly sendDatagram?: SendDatagram;
+  /** Told how the daemon fares. */
+  readonly serviceManager?: ServiceManager;
   /** What starts this program again; its words must contain `ldirectord`. */
   readonly self: { readonly command: string; readonly words: readonly string[] };
   /** UIPVS_RUN_DIR: another directory for pid files. UIPVS_HA_DIR: another one for configurations. */
@@ -73,7 +80,8 @@ class Program {
   }
 
   async run(): Promise<number> {
-    const { action, configuration: written } = this.#invocation;
+    const { action, configuration: written, name } = this.#invocation;
+    if (calledByItself(this.#io.environment, name)) return DONE;
     const path = this.#findConfiguration();
     // A running daemon can be stopped whatever has become of its file.
     if (action === 'stop' && (path !== null || this.#pidFile.read().type === 'running')) return this.#stop();
@@ -82,6 +90,7 @@ class Program {
       return FAILED;
     }
     if (action === 'status') return this.#status(path);
+    if (action === 'check') return this.#check(path);
     const configuration = await this.#read(path);
     if (configuration === null) return REFUSED;
     const state = this.#pidFile.read();
@@ -120,14 +129,47 @@ class Program {
       return configuration;
     } catch (error) {
       if (!(error instanceof ConfigurationError)) throw error;
-      // The text may end in a blank after a newline, which the original prints too.
-      stderr(`${formatProblem('Error', process.pid, path, { line: error.line, text: error.message })}\n`);
-      if (stderrIsTerminal && error.hint !== null) stderr(`  ${error.hint}\n`);
+      this.#sayError(path, error);
+      if (stderrIsTerminal) stderr(formatExcerpt(error, textOf(path)));
       return null;
     }
   }
 
-  #status(path: string): number {
+  #sayError(path: string, { line, message }: ConfigurationError): void {
+    // The text may end in a blank after a newline, which the original prints too.
+    this.#io.stderr(`${formatProblem('Error', process.pid, path, { line, text: message })}\n`);
+  }
+
+  async #check(path: string): Promise<number> {
+    const { stdout, stderr } = this.#io;
+    let configuration: Configuration | null = null;
+    let error: ConfigurationError | null = null;
+    try {
+      configuration = await readConfiguration(path);
+    } catch (refusal) {
+      if (!(refusal instanceof ConfigurationError)) throw refusal;
+      error = refusal;
+    }
+    const checked = { path, text: textOf(path), configuration, error };
+    if (this.#invocation.json) stdout(`${JSON.stringify(checkReport(checked), null, 2)}\n`);
+    else if (error === null) stdout(checkText(checked));
+    else {
+      this.#sayError(path, error);
+      stderr(checkText(checked));
+    }
+    return error === null ? DONE : REFUSED;
+  }
+
+  async #status(path: string): Promise<number> {
+    const answer = this.#ownStatus(path);
+    // Where the file is broken it is not known who belongs to it.
+    const configuration = await readConfiguration(path).catch(() => null);
+    const others = configuration?.globals.execute ?? [];
+    await executeOthers(this.#others(), others, 'status', (text) => this.#io.stdout(`${text}\n`));
+    return answer;
+  }
+
+  #ownStatus(path: string): number {
     const state = this.#pidFile.read();
     if (state.type === 'running') {
       this.#io.stderr(`ldirectord for ${path} is running with pid: ${state.pid}\n`);
@@ -195,6 +237,7 @@ class Program {
     const { debug } = this.#invocation;
     const log = this.#openLog(configuration, asDaemon);
     let current = log;
+    const others = this.#others();
     const write = Object.assign((text: string) => current(text), { close: () => current.close() });
     if (asDaemon) {
       try {
@@ -223,15 +266,38 @@ class Program {
       started: (applied) => {
         if (this.#detached) report({ applied });
       },
+      entered: (state, sentence) => this.#tellServiceManager(state, sentence),
+      others,
     });
     if (asDaemon) this.#pidFile.remove();
     write.close();
     return DONE;
   }
 
+  /** `execute` means this program; other directories hold good for it as well. */
+  #others(): Others {
+    const { self, environment } = this.#io;
+    return { ...self, environment, directory: process.cwd(), name: this.#invocation.name };
+  }
+
+  #tellServiceManager(state: DaemonState, sentence: string): void {
+    const { serviceManager } = this.#io;
+    if (state === 'running') serviceManager?.ready(sentence);
+    else if (state === 'reloading') serviceManager?.reloading();
+    else if (state === 'stopping') serviceManager?.stopping();
+    else {
+      serviceManager?.status(sentence);
+      serviceManager?.guard(() => true);
+    }
+  }
+
   #openLog({ globals }: Configuration, asDaemon: boolean): Log {
-    const { stderr, stdout } = this.#io;
-    if (asDaemon) return openLog(globals.logFile, this.#invocation.name, (text) => stderr(`${text}\n`));
+    const { stderr, stdout, sendDatagram } = this.#io;
+    if (asDaemon) {
+      const complain = (text: string) => stderr(`${text}\n`);
+      const places = sendDatagram === undefined ? { complain } : { complain, sendDatagram };
+      return openLog(globals.logFile, this.#invocation.name, places);
+    }
     const debug = this.#invocation.debug;
     const log = (text: string) => (debug ? stderr(`${text}\n`) : stdout(`${formatPlainLine(new Date(), text)}\n`));
     return Object.assign(log, { close() {} });
@@ -244,6 +310,15 @@ function report(message: StartReport): void {
   process.send?.(message, () => {
     if (process.connected) process.disconnect();
   });
+}
+
+/** For showing a line of it; empty when it cannot be read. */
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
 }
 
 /** Rejects with a ConfigurationError, also for what is right but not supported yet. */

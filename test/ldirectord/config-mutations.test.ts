@@ -8,7 +8,7 @@ import { ConfigurationError, formatExcerpt } from '../../src/ldirectord/config/p
 import { parseConfiguration } from '../../src/ldirectord/config.ts';
 
 const EXAMPLES = join(import.meta.dirname, 'examples');
-const FILES = readdirSync(EXAMPLES)
+const FILES: readonly Buffer[] = readdirSync(EXAMPLES)
   .filter((name) => name.endsWith('.cf'))
   .map((name) => readFileSync(join(EXAMPLES, name)));
 
@@ -109,7 +109,7 @@ describe('a damaged file', () => {
       await read(text.replaceAll('\n', '\r\n'));
       await read(text.slice(0, text.length / 2));
       await read(file.toString('utf16le'));
-      await read(Buffer.from(file.map((byte) => byte ^ 0x80)).toString('utf8'));
+      await read(Buffer.from([...file].map((byte) => byte ^ 0x80)).toString('utf8'));
     }
   });
 

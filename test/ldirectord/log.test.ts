@@ -22,7 +22,7 @@ describe('log lines', () => {
 
   test('go to a file that may be rotated in between', () => {
     const path = join(folder, 'a.log');
-    const log = openLog(path, 'a.cf', () => {});
+    const log = openLog(path, 'a.cf', { complain: () => {} });
     log('one');
     renameSync(path, `${path}.1`);
     log('two');
@@ -32,7 +32,7 @@ describe('log lines', () => {
 
   test('that cannot be written are complained about once', () => {
     const complaints: string[] = [];
-    const log = openLog(join(folder, 'missing/a.log'), 'a.cf', (text) => complaints.push(text));
+    const log = openLog(join(folder, 'missing/a.log'), 'a.cf', { complain: (text) => complaints.push(text) });
     log('one');
     log('two');
     expect(complaints).toHaveLength(1);

@@ -71,7 +71,17 @@ export function smtpServer(written: Written): string {
 /** One pair of quotes round the whole is removed. */
 export function emailAddresses(written: Written): string {
   const unquoted = /^"([^"]*)"$/.exec(written.value);
-  return notEmpty({ ...written, value: unquoted?.[1] ?? written.value }, 'no email address specified');
+  const text = notEmpty({ ...written, value: unquoted?.[1] ?? written.value }, 'no email address specified');
+  for (const address of splitAddresses(text)) {
+    if (!/^[^@]*@[^@]+$/.test(address)) written.warn(`emailalert: "${address}" is no address that a mail server knows`);
+  }
+  return text;
+}
+
+/** Addresses of a list: commas, semicolons or blanks stand between them; `Name <address>` is one. */
+export function splitAddresses(text: string): string[] {
+  const parts = text.match(/(?:"[^"]*"|<[^<>]*>|[^,;"<])+/g) ?? [];
+  return parts.flatMap((part) => (/[<"]/.test(part) ? [part.trim()] : part.split(/\s+/))).filter(Boolean);
 }
 
 const DAEMON_STATES: readonly DaemonState[] = ['starting', 'running', 'stopping', 'reloading'];
