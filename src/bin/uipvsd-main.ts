@@ -3,7 +3,9 @@ import type { DaemonCommandLine } from '../cli/daemon-options.ts';
 import { missingCapabilities, privilegeComplaint } from '../cli/privileges.ts';
 import { type OpenedDataPlane, runDaemon } from '../cli/run-daemon.ts';
 import type { Logger } from '../control/logger.ts';
+import { takeServiceManager } from '../control/service-manager.ts';
 import { PacketIoError } from '../packet-io/packet-io.ts';
+import { notify } from './datagram.ts';
 import { processOutput } from './output.ts';
 
 export async function main(words: readonly string[]): Promise<number> {
@@ -11,6 +13,7 @@ export async function main(words: readonly string[]): Promise<number> {
     ...processOutput,
     complaint: (typed) => privilegeComplaint('uipvsd', typed, missingCapabilities()),
     open,
+    serviceManager: takeServiceManager(process.env, notify, (text) => process.stderr.write(`uipvsd: ${text}\n`)),
     isRefusal: (error) => error instanceof PacketIoError,
   });
   // Worker threads and child processes must not keep a daemon alive that has ended.

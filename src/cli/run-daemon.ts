@@ -1,6 +1,7 @@
 /** The `uipvsd` command, but for the data plane, which the program in `bin/` brings. */
 import { type Daemon, startDaemon } from '../control/daemon.ts';
 import { createLogger, type Logger } from '../control/logger.ts';
+import type { ServiceManager } from '../control/service-manager.ts';
 import type { DataPlane } from '../model/data-plane.ts';
 import { IpvsError } from '../model/errors.ts';
 import type { Output } from './command-line.ts';
@@ -20,6 +21,8 @@ export interface DaemonParts extends Output {
   /** Called when the lock of the namespace is ours. Errors whose message is for people are `refusals`. */
   open(options: DaemonCommandLine, logger: Logger): Promise<OpenedDataPlane>;
   isRefusal?(error: unknown): boolean;
+  /** Told when it is ready, that it is well, and when it ends. */
+  readonly serviceManager?: ServiceManager;
   /** For tests only: another lock than that of the namespace. */
   readonly lockName?: string;
 }
@@ -62,7 +65,10 @@ async function serve(options: DaemonCommandLine, parts: DaemonParts, logger: Log
       onReady: (ready) => {
         const place = `namespace ${ready.namespace}, socket ${ready.socket}`;
         void parts.stdout(`uipvsd ready: ${io}, ${place}, links ${links.join(', ') || 'none'}\n`);
+        parts.serviceManager?.ready(`${io}, links ${links.join(', ') || 'none'}`);
+        parts.serviceManager?.guard(() => answers(ready.dataPlane));
       },
+      onClosing: () => parts.serviceManager?.stopping(),
       ...(options.socket === null ? {} : { socket: options.socket }),
       ...(parts.lockName === undefined ? {} : { lockName: parts.lockName }),
     },
@@ -70,6 +76,16 @@ async function serve(options: DaemonCommandLine, parts: DaemonParts, logger: Log
   const broken = closeOnMistake(daemon, logger);
   const { failed } = await daemon.ended;
   return failed || broken.yes ? FAILURE_EXIT_CODE : 0;
+}
+
+/** A packet engine that is stuck does not answer, and one that has failed says no. */
+async function answers(dataPlane: DataPlane): Promise<boolean> {
+  try {
+    await dataPlane.execute<'info'>({ name: 'info' });
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** After a mistake of ours nothing is certain any more: what was set up in the host is taken down, and we end. */
