@@ -20,12 +20,12 @@ export interface MailPlaces {
   /** Of mail servers. */
   readonly port: number;
   readonly sendmail: string;
+  /** For each step of the conversation with a server. */
+  readonly stepTimeoutMs: number;
 }
 
-export const MAIL_PLACES: MailPlaces = { port: 25, sendmail: '/usr/sbin/sendmail' };
+export const MAIL_PLACES: MailPlaces = { port: 25, sendmail: '/usr/sbin/sendmail', stepTimeoutMs: 10_000 };
 
-/** For each step of the conversation. */
-const STEP_TIMEOUT_MS = 10_000;
 /** For a mail as a whole. */
 const TIMEOUT_MS = 30_000;
 
@@ -38,7 +38,11 @@ function message({ to, from, subject, text }: Mail): { from: string; to: string[
   return { from: from ?? `${userInfo().username}@${hostname()}`, to: [...to], subject, text };
 }
 
-async function sendToServer(mail: Mail, server: string, { port }: MailPlaces): Promise<readonly string[]> {
+async function sendToServer(
+  mail: Mail,
+  server: string,
+  { port, stepTimeoutMs }: MailPlaces,
+): Promise<readonly string[]> {
   const transport = createTransport({
     host: server,
     port,
@@ -47,10 +51,10 @@ async function sendToServer(mail: Mail, server: string, { port }: MailPlaces): P
     // mail in the clear, which is what ldirectord sends, is better than none.
     opportunisticTLS: true,
     tls: { rejectUnauthorized: false },
-    connectionTimeout: STEP_TIMEOUT_MS,
-    greetingTimeout: STEP_TIMEOUT_MS,
-    socketTimeout: STEP_TIMEOUT_MS,
-    dnsTimeout: STEP_TIMEOUT_MS,
+    connectionTimeout: stepTimeoutMs,
+    greetingTimeout: stepTimeoutMs,
+    socketTimeout: stepTimeoutMs,
+    dnsTimeout: stepTimeoutMs,
     disableFileAccess: true,
     disableUrlAccess: true,
   });
