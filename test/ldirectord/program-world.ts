@@ -8,6 +8,8 @@ import { type Compiled, compileSources } from '../health/compiled.ts';
 /** A table in a file, so that the test sees what the daemon does; `away` beside it: nobody answers. */
 const ENTRY = `
 import { appendFileSync, existsSync } from 'node:fs';
+import { notify, sendDatagram } from './bin/datagram.js';
+import { takeServiceManager } from './control/service-manager.js';
 import { runLdirectord } from './ldirectord/program.js';
 import { IpvsError } from './model/errors.js';
 const folder = process.env.TEST_FOLDER;
@@ -42,6 +44,8 @@ const status_ = await runLdirectord(process.argv.slice(2), {
   stderr: (text) => process.stderr.write(text),
   stderrIsTerminal: false,
   connect,
+  sendDatagram,
+  serviceManager: takeServiceManager(process.env, notify, (text) => process.stderr.write(text)),
   self: { command: process.execPath, words: [process.argv[1]] },
   environment: process.env,
 });
@@ -59,6 +63,13 @@ export interface Ended {
   readonly status: number | null;
   readonly stdout: string;
   readonly stderr: string;
+}
+
+export interface Running {
+  readonly child: ChildProcess;
+  said(): string;
+  /** Its exit code. */
+  readonly ended: Promise<number | null>;
 }
 
 /** A host with directories of its own, for one test. */
@@ -81,22 +92,23 @@ export class Host {
     return { status, stdout, stderr };
   }
 
-  /** In the foreground; the answer tells what it says and how it ends. */
-  start(
-    words: readonly string[],
-    environment: NodeJS.ProcessEnv = {},
-  ): { child: ChildProcess; said(): string; ended: Promise<number | null> } {
-    const [command, ...args] = this.#words(words);
+  /** In the foreground. */
+  start(words: readonly string[], environment: NodeJS.ProcessEnv = {}): Running {
+    return this.startOther(this.#words(words), environment);
+  }
+
+  /** Any program; it is ended with the host. */
+  startOther([command = '', ...args]: readonly string[], environment: NodeJS.ProcessEnv = {}): Running {
     const options = this.#options();
     const child = spawn(command, args, { ...options, env: { ...options.env, ...environment } });
     this.#children.push(child);
     let text = '';
     for (const stream of [child.stdout, child.stderr]) {
-      stream!.setEncoding('utf8').on('data', (part: string) => {
+      stream.setEncoding('utf8').on('data', (part: string) => {
         text += part;
       });
     }
-    const ended = new Promise<number | null>((resolve) => child.once('close', (status) => resolve(status)));
+    const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
     return { child, said: () => text, ended };
   }
 
