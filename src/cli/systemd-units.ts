@@ -111,12 +111,13 @@ function command({ node, programs }: UnitPlaces, program: string): string {
 
 /** Both daemons run as root, who owns the sockets and files that they share with people, but of root's powers they have few. */
 function sandbox({ node, programs }: UnitPlaces): string {
-  const home = /^\/(home|root|run\/user)\//;
+  const seen = [node, programs];
+  const below = (folders: RegExp) => seen.some((path) => folders.test(path));
   const lines = [
     'NoNewPrivileges=yes',
     'ProtectSystem=strict',
-    // Else the programs themselves could not be seen.
-    `ProtectHome=${home.test(node) || home.test(programs) ? 'read-only' : 'yes'}`,
+    // Where the programs themselves lie must be seen: here, and with PrivateTmp.
+    `ProtectHome=${below(/^\/(home|root|run\/user)\//) ? 'read-only' : 'yes'}`,
     'ProtectProc=invisible',
     'ProtectControlGroups=yes',
     'ProtectKernelLogs=yes',
@@ -124,7 +125,7 @@ function sandbox({ node, programs }: UnitPlaces): string {
     'ProtectClock=yes',
     'ProtectHostname=yes',
     'PrivateDevices=yes',
-    'PrivateTmp=yes',
+    `PrivateTmp=${below(/^\/(var\/)?tmp\//) ? 'no' : 'yes'}`,
     'RestrictNamespaces=yes',
     'RestrictRealtime=yes',
     'RestrictSUIDSGID=yes',

@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { Cli } from '../../src/cli/cli.ts';
 import { runUipvs } from '../../src/cli/run.ts';
-import { type UnitPlaces, unitText } from '../../src/cli/systemd-units.ts';
+import { UNIT_NAMES, type UnitPlaces, unitText } from '../../src/cli/systemd-units.ts';
 import { temporaryDirectory } from '../support/served.ts';
 
 const ANALYZE = '/usr/bin/systemd-analyze';
-const UNITS = ['uipvsd.service', 'uldirectord.service'];
+const UNITS = [...UNIT_NAMES];
 
 let root: string;
 let units: string;
@@ -82,6 +82,7 @@ describe('the units', () => {
     expect(unitText('uipvsd.service', places)).toContain('\nProtectHome=yes\n');
     const mine = { ...places, programs: '/home/ann/uipvs/dist/bin' };
     expect(unitText('uipvsd.service', mine)).toContain('\nProtectHome=read-only\n');
+    expect(unitText('uipvsd.service', { ...places, programs: '/tmp/x' })).toContain('\nPrivateTmp=no\n');
   });
 
   test('take the words of systemd-notify where the daemons cannot speak', () => {
@@ -184,8 +185,10 @@ describe.skipIf(!existsSync(ANALYZE))('systemd itself (needs systemd-analyze)', 
   });
 
   test('rates how much of the host each can reach as low', async () => {
-    await install();
+    mkdirSync(units);
     for (const name of UNITS) {
+      const text = unitText(name, { node: '/bin/sh', programs: '/opt', configuration: null, notifiesItself: true });
+      writeFileSync(join(units, name), text);
       const words = ['security', '--offline=true', '--threshold=30', '--no-pager', join(units, name)];
       // It ends with 1 when the exposure is above 3.0 of 10.
       expect(execFileSync(ANALYZE, words, { encoding: 'utf8' })).toMatch(/Overall exposure level for .*: [012]\.\d OK/);
