@@ -30,14 +30,19 @@ export function takeServiceManager(
   const watchdogPid = take(environment, 'WATCHDOG_PID');
   const watched = watchdogMicroseconds > 0 && (watchdogPid === null || watchdogPid === String(process.pid));
   let complained = false;
-  const tell = async (...lines: string[]): Promise<void> => {
-    if (socket === null) return;
+  const deliver = async (to: string, lines: readonly string[]): Promise<void> => {
     try {
-      await notify(socket, lines.join('\n'));
+      await notify(to, lines.join('\n'));
     } catch (error) {
       if (!complained) complain(`the service manager cannot be told (${lines[0]}): ${(error as Error).message}`);
       complained = true;
     }
+  };
+  // In this order, however long one takes: the last word about a state is the one that counts.
+  let last: Promise<void> = Promise.resolve();
+  const tell = (...lines: string[]): Promise<void> => {
+    if (socket !== null) last = last.then(() => deliver(socket, lines));
+    return last;
   };
   return {
     ready: (status) => void tell('READY=1', `STATUS=${oneLine(status)}`),

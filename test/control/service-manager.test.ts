@@ -11,14 +11,19 @@ beforeEach(() => {
 afterEach(() => void vi.useRealTimers());
 
 describe('a service manager', () => {
-  test('hears of every state, and children do not inherit its ear', () => {
+  test('hears of every state in this order, and children do not inherit its ear', async () => {
     const environment: NodeJS.ProcessEnv = { NOTIFY_SOCKET: '/n', WATCHDOG_USEC: '10', WATCHDOG_PID: '1', OTHER: 'x' };
-    const manager = takeServiceManager(environment, notify, () => {});
+    const slowly = async (socket: string, message: string): Promise<void> => {
+      await new Promise((resolve) => setTimeout(resolve, message.startsWith('READY') ? 500 : 1));
+      notify(socket, message);
+    };
+    const manager = takeServiceManager(environment, slowly, () => {});
     expect(environment).toEqual({ OTHER: 'x' });
     manager.status('checking');
     manager.ready('2 services\nwith servers');
     manager.reloading();
     manager.stopping();
+    await vi.advanceTimersByTimeAsync(1_000);
     expect(told.map((line) => line.replace(/USEC=\d+/, 'USEC=N'))).toEqual([
       '/n STATUS=checking',
       '/n READY=1\nSTATUS=2 services with servers',

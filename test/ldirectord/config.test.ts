@@ -214,7 +214,6 @@ describe('traps get a warning of our own', () => {
     ['one packet over tcp', block('ops=yes'), 3, 'only udp'],
     ['external without a program', block('checktype=external'), 3, '/bin/true'],
     ['a port nobody knows', 'virtual=10.0.0.1:8080\n\treal=10.0.0.2:80 masq\n', 1, 'nothing is checked'],
-    ['SQL without a statement', block('service=mysql'), 3, 'always fails'],
     ['HEAD with receive', block('httpmethod=HEAD\n\treceive="ok"'), 3, 'no body'],
     ['nobody to serve', 'virtual=10.0.0.1:80\n\tscheduler=rr\n', 1, 'answers nobody'],
     ['a server twice', block('real=10.0.0.2:80 masq 7'), 3, 'in line 2 already'],

@@ -96,12 +96,6 @@ function warnAboutCheck(virtual: VirtualServer, warn: Warn): void {
   if (service === 'dns' && virtual.receive === '') {
     warn(at('service'), 'service=dns: without receive the check always fails');
   }
-  if (
-    (service === 'mysql' || service === 'pgsql' || service === 'oracle') &&
-    !(virtual.login && virtual.request !== '/')
-  ) {
-    warn(at('service'), `service=${service}: without login and request the check always fails`);
-  }
   if (virtual.httpMethod === 'HEAD' && virtual.receive !== '' && service.startsWith('http')) {
     warn(at('httpmethod'), 'httpmethod=HEAD: the answer has no body, so receive never matches');
   }
