@@ -9,8 +9,9 @@ import { CheckBench } from './check-bench.ts';
 import type { ConfigurationError } from './config/problem.ts';
 import { formatProblem } from './config/problem.ts';
 import type { Configuration, DaemonState, RealServer } from './config/types.ts';
+import { count } from './describe.ts';
 import { Director } from './director.ts';
-import { executeOthers, type Others } from './execute.ts';
+import { executeOthers, followOthers, type Others } from './execute.ts';
 import type { Log } from './log.ts';
 import { MailAlerts } from './mail-alerts.ts';
 import { MailQueue } from './mail-queue.ts';
@@ -47,7 +48,11 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   let { configuration } = options;
   let maintenance = maintenanceOf(configuration);
   const mails = createMails(configuration, log);
+  let current: DaemonState = 'starting';
   const enter = (state: DaemonState, sentence: string): void => {
+    // A start or reload that was under way when the end came does not change that.
+    if (current === 'stopping') return;
+    current = state;
     mails.alerts.enter(state);
     options.entered(state, sentence);
   };
@@ -58,6 +63,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     log: (text) => {
       log(text);
       mails.alerts.hear(text);
+      if (current === 'running' && text.startsWith('The data plane')) enter('running', text);
     },
     connect: options.connect,
     runCommand: runShell,
@@ -88,31 +94,11 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
       maintenance = maintenanceOf(configuration);
       mails.alerts.configure(configuration);
       options.moveLog(configuration);
+      for (const warning of configuration.warnings) log(formatProblem('Warning', process.pid, path, warning));
       await director.reload(configuration);
-      reexecuteOthers(before.globals.execute, configuration.globals.execute);
+      void followOthers(options.others, before.globals.execute, configuration.globals.execute, log);
       enter('running', summary(configuration));
     });
-  };
-
-  const reexecuteOthers = (before: readonly string[], now: readonly string[]): void => {
-    executeOthers(
-      options.others,
-      before.filter((name) => !now.includes(name)),
-      'stop',
-      log,
-    );
-    executeOthers(
-      options.others,
-      now.filter((name) => before.includes(name)),
-      'reload',
-      log,
-    );
-    executeOthers(
-      options.others,
-      now.filter((name) => !before.includes(name)),
-      'start',
-      log,
-    );
   };
 
   const stopSignal = new Promise<string>((resolve) => {
@@ -128,7 +114,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   process.on('SIGPIPE', () => {});
 
   enter('starting', 'the first checks are under way');
-  executeOthers(options.others, configuration.globals.execute, 'start', log);
+  void executeOthers(options.others, configuration.globals.execute, 'start', log);
   work = director.start().then((applied) => {
     enter('running', applied ? summary(configuration) : 'no data plane answers; trying again every second');
     options.started(applied);
@@ -139,8 +125,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   stopWatching();
   process.removeListener('SIGHUP', onHangUp);
   enter('stopping', 'taking down');
-  await executeOthers(options.others, configuration.globals.execute, 'stop', log);
-  await director.stop();
+  await Promise.all([director.stop(), executeOthers(options.others, configuration.globals.execute, 'stop', log)]);
   await mails.queue.flush(MAIL_FLUSH_MS);
   log(`Linux Director Daemon terminated on signal: ${signal.slice('SIG'.length)}`);
 }
@@ -156,7 +141,7 @@ function createMails(configuration: Configuration, log: Log): { alerts: MailAler
 
 function summary({ virtuals }: Configuration): string {
   const servers = virtuals.reduce((sum, { real }) => sum + real.length, 0);
-  return `${virtuals.length} virtual services with ${servers} real servers`;
+  return `${count(virtuals.length, 'virtual service')} with ${count(servers, 'real server')}`;
 }
 
 function maintenanceOf({ globals }: Configuration): MaintenanceDirectory | null {

@@ -56,7 +56,7 @@ export function checkText({ path, text, configuration, error }: Checked): string
   for (const virtual of virtuals) lines.push('', ...serviceLines(virtual));
   lines.push('', ...globalLines(configuration));
   if (warnings.length > 0) lines.push('');
-  for (const { line, text: warning } of warnings) {
+  for (const { line, text: warning } of [...warnings].sort((left, right) => left.line - right.line)) {
     lines.push(`warning${line > 0 ? ` at line ${line}` : ''}: ${warning}`);
   }
   return `${lines.join('\n')}\n`;
@@ -187,6 +187,7 @@ function repeatWords(seconds: number): string {
   return seconds === 0 ? 'once' : `again every ${seconds} s while a server is down`;
 }
 
-function count(number: number, thing: string): string {
+/** `1 warning`, `2 warnings` */
+export function count(number: number, thing: string): string {
   return `${number} ${thing}${number === 1 ? '' : 's'}`;
 }

@@ -37,6 +37,21 @@ export async function executeOthers(
   }
 }
 
+/** After a reload: those that are named no more stop, the new ones start, the others reload. */
+export async function followOthers(
+  others: Others,
+  before: readonly string[],
+  now: readonly string[],
+  log: (text: string) => void,
+): Promise<void> {
+  const gone = before.filter((name) => !now.includes(name));
+  const stayed = now.filter((name) => before.includes(name));
+  const fresh = now.filter((name) => !before.includes(name));
+  await executeOthers(others, gone, 'stop', log);
+  await executeOthers(others, stayed, 'reload', log);
+  await executeOthers(others, fresh, 'start', log);
+}
+
 interface Answered {
   readonly status: number | null;
   readonly text: string;

@@ -26,6 +26,9 @@ const LOOK_MS = 1_000;
 /** So long after going down a server may still be mentioned in the log; after that it gets a mail of its own. */
 const UNMENTIONED_MS = 5_000;
 
+/** A message may be the whole answer of a server. */
+const REASON_LENGTH_MAX = 300;
+
 interface Watched {
   readonly virtual: VirtualServer;
   readonly server: RealServer;
@@ -89,7 +92,7 @@ export class MailAlerts {
 
   /** Every result of a check. */
   note(virtual: VirtualServer, server: RealServer, { healthy, message }: CheckResult): void {
-    if (this.#settingsOf(virtual) === null) return;
+    if ((virtual.own.emailAlert ?? this.#configuration.globals.emailAlert) === null) return;
     const key = keyOf(virtual, server);
     const before = this.#watched.get(key);
     const failures = healthy ? 0 : (before?.failures ?? 0) + 1;
@@ -100,7 +103,7 @@ export class MailAlerts {
       failures,
       downSinceMs: isDown ? (before?.downSinceMs ?? this.#options.clock.nowMs()) : null,
       toldAtMs: isDown ? (before?.toldAtMs ?? null) : null,
-      reason: message,
+      reason: message.slice(0, REASON_LENGTH_MAX).replace(/\s+/g, ' ').trim(),
     });
   }
 

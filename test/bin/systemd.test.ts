@@ -86,7 +86,7 @@ describe.skipIf(!supported)('under systemd (needs root, systemd, cgroup2 and kof
   test('both are ready, and say what they do', () => {
     expect(show('uipvsd', 'ActiveState')).toBe('active');
     expect(show('uipvsd', 'StatusText')).toBe('packet-mmsg, links lo');
-    expect(show('uldirectord', 'StatusText')).toBe('1 virtual services with 1 real servers');
+    expect(show('uldirectord', 'StatusText')).toBe('1 virtual service with 1 real server');
     expect(table()).toMatch(/127\.0\.0\.1:1 +Masq +1 /);
   });
 

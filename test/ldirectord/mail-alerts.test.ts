@@ -77,6 +77,14 @@ describe('a mail', () => {
     expect(subjects()).toEqual([]);
   });
 
+  test('has no more of a long answer than fits', async () => {
+    const { alerts, note, mails } = await world('emailalert=a@x');
+    note(0, { healthy: false, message: `<html>\n${'x'.repeat(100_000)}` });
+    alerts.hear(DELETED);
+    expect(mails[0].text.length).toBeLessThan(600);
+    expect(mails[0].text).toMatch(/^Reason: <html> x+$/m);
+  });
+
   test('is sent in the states that emailalertstatus names', async () => {
     const { alerts, subjects } = await world('emailalert=a@x\nemailalertstatus=running,stopping');
     for (const state of ['starting', 'running', 'reloading', 'stopping'] as const) {

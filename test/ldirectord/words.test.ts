@@ -199,7 +199,7 @@ describe('in the foreground', () => {
       NOTIFY_SOCKET: receiver.path,
       WATCHDOG_USEC: '1000000',
     });
-    const READY = 'READY=1\nSTATUS=1 virtual services with 1 real servers';
+    const READY = 'READY=1\nSTATUS=1 virtual service with 1 real server';
     await host.until(() => heard().includes(READY));
     await host.until(() => heard().filter((message) => message === 'WATCHDOG=1').length >= 3);
     const path = host.write(BROKEN);

@@ -66,11 +66,13 @@ const EXCERPT_LENGTH = 100;
 export function formatExcerpt(error: ConfigurationError, text: string): string {
   const raw = text.split('\n')[error.line - 1];
   if (raw === undefined) return error.hint === null ? '' : `  ${error.hint}\n`;
+  // What belongs to the whole line is marked at its first word.
+  const at = Math.max(error.column - 1, raw.search(/\S/));
   // Of a long line the part round the column.
-  const from = Math.max(0, error.column - 1 - EXCERPT_LENGTH / 2);
+  const from = Math.max(0, at - EXCERPT_LENGTH / 2);
   const shown = raw.slice(from, from + EXCERPT_LENGTH);
   // A tab stays one, so that the mark stands below its letter whatever the terminal makes of it.
-  const before = shown.slice(0, error.column - 1 - from).replace(/[^\t]/g, ' ');
+  const before = shown.slice(0, at - from).replace(/[^\t]/g, ' ');
   const number = String(error.line);
   return `  ${number} | ${printable(shown)}\n  ${' '.repeat(number.length)} | ${before}^ ${error.hint ?? ''}`
     .trimEnd()
