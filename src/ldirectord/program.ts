@@ -3,7 +3,7 @@
  * itself behind and ends when that has applied the table, so what goes wrong is seen where it was asked for.
  */
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { ServiceManager } from '../control/service-manager.ts';
 import type { DataPlane } from '../model/data-plane.ts';
@@ -14,7 +14,7 @@ import { ConfigurationError, formatExcerpt, formatProblem } from './config/probl
 import type { Configuration, DaemonState } from './config/types.ts';
 import { parseConfiguration } from './config.ts';
 import { runDaemon } from './daemon.ts';
-import { checkReport, checkText } from './describe.ts';
+import { type Checked, checkReport, checkText } from './describe.ts';
 import { calledByItself, executeOthers, type Others } from './execute.ts';
 import { formatPlainLine, type Log, openLog, type SendDatagram } from './log.ts';
 import { PidFile } from './pid-file.ts';
@@ -46,6 +46,9 @@ const WRONG_USAGE = 255;
 const DETACHED = 'UIPVS_LDIRECTORD_DETACHED';
 const VERSION_LINE = 'Linux Director v1.186-ha (uldirectord of uipvs)\n';
 const STOP_POLL_MS = 100;
+/** A device without an end is no configuration. */
+const FILE_BYTES_MAX = 16 * 1024 * 1024;
+const CHUNK_BYTES = 65_536;
 
 /** What the detached copy tells the one that started it. */
 interface StartReport {
@@ -122,17 +125,15 @@ class Program {
   /** Says warnings and the error; `null` after an error. */
   async #read(path: string): Promise<Configuration | null> {
     const { stderr, stderrIsTerminal } = this.#io;
-    try {
-      const configuration = await readConfiguration(path);
-      // The detached copy reads the file once more; nobody hears it.
-      for (const warning of configuration.warnings) stderr(`${formatProblem('Warning', process.pid, path, warning)}\n`);
-      return configuration;
-    } catch (error) {
-      if (!(error instanceof ConfigurationError)) throw error;
-      this.#sayError(path, error);
-      if (stderrIsTerminal) stderr(formatExcerpt(error, textOf(path)));
-      return null;
+    const { configuration, error, text } = await loadConfiguration(path);
+    // The detached copy reads the file once more; nobody hears it.
+    for (const warning of configuration?.warnings ?? []) {
+      stderr(`${formatProblem('Warning', process.pid, path, warning)}\n`);
     }
+    if (error === null) return configuration;
+    this.#sayError(path, error);
+    if (stderrIsTerminal) stderr(formatExcerpt(error, text));
+    return null;
   }
 
   #sayError(path: string, { line, message }: ConfigurationError): void {
@@ -142,15 +143,8 @@ class Program {
 
   async #check(path: string): Promise<number> {
     const { stdout, stderr } = this.#io;
-    let configuration: Configuration | null = null;
-    let error: ConfigurationError | null = null;
-    try {
-      configuration = await readConfiguration(path);
-    } catch (refusal) {
-      if (!(refusal instanceof ConfigurationError)) throw refusal;
-      error = refusal;
-    }
-    const checked = { path, text: textOf(path), configuration, error };
+    const checked = await loadConfiguration(path);
+    const { error } = checked;
     if (this.#invocation.json) stdout(`${JSON.stringify(checkReport(checked), null, 2)}\n`);
     else if (error === null) stdout(checkText(checked));
     else {
@@ -312,24 +306,46 @@ function report(message: StartReport): void {
   });
 }
 
-/** For showing a line of it; empty when it cannot be read. */
-function textOf(path: string): string {
+/** Rejects with a ConfigurationError, also for what is right but cannot be done here. */
+export async function readConfiguration(path: string): Promise<Configuration> {
+  const { configuration, error } = await loadConfiguration(path);
+  if (configuration === null) throw error;
+  return configuration;
+}
+
+/** Reads the file once: it may be a pipe. */
+async function loadConfiguration(path: string): Promise<Checked> {
+  let text = '';
   try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
+    text = readText(path);
+    const configuration = await parseConfiguration(text);
+    await refuseUnsupported(configuration);
+    return { path, text, configuration, error: null };
+  } catch (error) {
+    if (!(error instanceof ConfigurationError)) throw error;
+    return { path, text, configuration: null, error };
   }
 }
 
-/** Rejects with a ConfigurationError, also for what is right but not supported yet. */
-export async function readConfiguration(path: string): Promise<Configuration> {
-  let text: string;
+/** Throws a ConfigurationError about the file as a whole. */
+function readText(path: string): string {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  let fd: number | null = null;
   try {
-    text = readFileSync(path, 'utf8');
+    fd = openSync(path, 'r');
+    for (;;) {
+      const chunk = Buffer.alloc(CHUNK_BYTES);
+      const length = readSync(fd, chunk);
+      if (length === 0) return Buffer.concat(chunks).toString('utf8');
+      chunks.push(chunk.subarray(0, length));
+      bytes += length;
+      if (bytes > FILE_BYTES_MAX) break;
+    }
   } catch {
     throw new ConfigurationError({ line: 0, column: 1 }, `can not open file ${path}`);
+  } finally {
+    if (fd !== null) closeSync(fd);
   }
-  const configuration = await parseConfiguration(text);
-  await refuseUnsupported(configuration);
-  return configuration;
+  throw new ConfigurationError({ line: 0, column: 1 }, `file ${path} has more than ${FILE_BYTES_MAX} bytes`);
 }

@@ -87,14 +87,14 @@ export class Host {
   }
 
   run(...words: string[]): Ended {
-    const [command, ...args] = this.#words(words);
+    const [command, ...args] = this.words(...words);
     const { status, stdout, stderr } = spawnSync(command, args, { ...this.#options(), encoding: 'utf8' });
     return { status, stdout, stderr };
   }
 
   /** In the foreground. */
   start(words: readonly string[], environment: NodeJS.ProcessEnv = {}): Running {
-    return this.startOther(this.#words(words), environment);
+    return this.startOther(this.words(...words), environment);
   }
 
   /** Any program; it is ended with the host. */
@@ -112,7 +112,8 @@ export class Host {
     return { child, said: () => text, ended };
   }
 
-  #words(words: readonly string[]): [string, ...string[]] {
+  /** What is typed for these words. */
+  words(...words: readonly string[]): [string, ...string[]] {
     return [...this.#before, process.execPath, this.#program, ...words] as [string, ...string[]];
   }
 
@@ -151,7 +152,7 @@ export class Host {
   }
 
   async until(truth: () => boolean): Promise<void> {
-    const endMs = Date.now() + 20_000;
+    const endMs = Date.now() + 60_000;
     while (!truth()) {
       if (Date.now() > endMs) throw new Error(`waited in vain; the log says:\n${this.log()}`);
       await new Promise((resolve) => setTimeout(resolve, 20));

@@ -1,9 +1,12 @@
 /** The program as it is started by people: a daemon that stays behind, found again by its pid file. */
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Compiled } from '../health/compiled.ts';
 import { compileProgram, Host } from './program-world.ts';
+
+// Many processes, one after the other, on a machine that may have other things to do.
+vi.setConfig({ testTimeout: 150_000 });
 
 let compiled: Compiled;
 let host: Host;

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { nativeCallsWork } from '../../src/native/ffi.ts';
 import type { Compiled } from '../health/compiled.ts';
 import { DatagramReceiver } from '../support/datagram-receiver.ts';
@@ -11,6 +11,9 @@ import { compileProgram, Host } from './program-world.ts';
 const SERVICE = 'virtual=192.0.2.1:80\n\treal=192.0.2.11:80 masq\n\tchecktype=on\n';
 const BROKEN = `${SERVICE}\tschedular=rr\n`;
 const EXAMPLES = join(import.meta.dirname, 'examples');
+
+// Many processes, one after the other, on a machine that may have other things to do.
+vi.setConfig({ testTimeout: 150_000 });
 
 let compiled: Compiled;
 let host: Host;
@@ -128,6 +131,18 @@ warning at line 7: scheduler=rrr: there is no such scheduler; did you mean rr?
       `Error [N] reading file ${path} at line 5: Unknown command "\tschedular=rr\n"\n` +
         '  5 | \tschedular=rr\n    | \t          ^ did you mean "scheduler"? expected a directive of a block\n',
     );
+  });
+
+  test('takes anything for a file without falling over', async () => {
+    for (const path of ['/dev/zero', '/bin/true', '/etc', '/dev/null', '/proc/self/mem']) {
+      const { status, stderr } = host.run(path, 'check');
+      expect({ path, status }).toEqual({ path, status: path === '/dev/null' ? 0 : 2 });
+      expect(stderr).toMatch(path === '/dev/null' ? /^$/ : /^Error \[\d+\]/);
+    }
+    const words = ['-c', 'printf "virtual=192.0.2.1:80\\n\\tchecktyp=on\\n" | "$@"', 'sh'];
+    const piped = host.startOther(['sh', ...words, ...host.words('/dev/stdin', 'check')]);
+    expect(await piped.ended).toBe(2);
+    expect(piped.said()).toContain('did you mean "checktype"?');
   });
 
   test('--json tells the same to programs', () => {
