@@ -32,6 +32,8 @@ EnvironmentFile=-/etc/default/uipvsd
 ExecStart=${command(places, 'uipvsd')} $UIPVSD_OPTIONS
 Restart=on-failure
 RestartSec=1
+# Wrong options do not become right by themselves.
+RestartPreventExitStatus=2
 # It says twice in this time that its packet engine answers.
 WatchdogSec=30
 TimeoutStopSec=20
@@ -71,14 +73,15 @@ ExecStart=${program} --foreground${file} start
 ExecReload=${program}${file} reload
 Restart=on-failure
 RestartSec=1
+# A file that is missing or broken does not become right by itself.
+RestartPreventExitStatus=1 2 255
 WatchdogSec=30
 TimeoutStopSec=60
 CacheDirectory=uipvs
 
 # checktype=ping needs a raw socket. Programs named in the configuration (checkcommand, callback, fallbackcommand) are
-# inside the same walls. So is sendmail, which mail without smtp= goes through; Postfix's needs
-# \`systemctl edit uldirectord\` with NoNewPrivileges=no, RestrictSUIDSGID=no, ReadWritePaths=/var/spool and
-# CapabilityBoundingSet=CAP_DAC_OVERRIDE.
+# inside the same walls, and so is sendmail. Mailers that need set-group-ID and /var/spool, as Postfix does, cannot work
+# there: name a mail server with smtp=, or take walls down with \`systemctl edit uldirectord\`.
 CapabilityBoundingSet=CAP_NET_RAW
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 ProtectKernelTunables=yes
