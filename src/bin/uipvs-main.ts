@@ -17,6 +17,7 @@ const DELEGATED: readonly DelegatedWord[] = [
       (await import('../cli/conform.ts')).runConform(words, {
         ...processOutput,
         isTty: process.stderr.isTTY === true,
+        connect: async () => (await import('../control/client.ts')).connectDataPlane(),
       }),
   },
   {

@@ -13,6 +13,7 @@ export function main(words: readonly string[]): Promise<number> {
     stderr: (text) => void process.stderr.write(text),
     stderrIsTerminal: process.stderr.isTTY === true,
     connect: () => connectDataPlane(),
+    connectHealth: () => connectDataPlane(),
     sendDatagram,
     serviceManager: takeServiceManager(process.env, notify, (text) => process.stderr.write(`uldirectord: ${text}\n`)),
     // `start` leaves a detached copy behind, also when it was typed as `uipvs ldirectord`.

@@ -5,6 +5,7 @@ import { type CommandDescription, runWord, type Word } from './command-line.ts';
 import { connectionsWord } from './connections.ts';
 import { completionWord, manWord } from './documents.ts';
 import { guardWord } from './guard.ts';
+import { healthWord } from './health.ts';
 import { installWord } from './install.ts';
 import { ioWord } from './io.ts';
 import { procWord } from './proc.ts';
@@ -59,6 +60,7 @@ function allWords(cli: Cli, delegated: readonly DelegatedWord[]): Word[] {
     servicesWord(cli),
     connectionsWord(cli),
     statsWord(cli),
+    healthWord(cli),
     procWord(cli),
     sysctlWord(cli),
     ioWord(cli),

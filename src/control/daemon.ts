@@ -7,6 +7,8 @@ import type { EngineCounters } from '../model/commands.ts';
 import type { DataPlane } from '../model/data-plane.ts';
 import { IpvsError } from '../model/errors.ts';
 import type { DataPlaneEvent } from '../model/events.ts';
+import type { HealthEvent } from '../model/health.ts';
+import { formatEndpoint, formatServiceKey } from '../model/service.ts';
 import type { DaemonStatus } from './api.ts';
 import { type Lock, takeLock } from './lock.ts';
 import type { Logger } from './logger.ts';
@@ -119,6 +121,7 @@ class RunningDaemon implements Daemon {
     this.#stopWatching = dataPlane.watch((event) => this.#note(event));
     this.#server = new ApiServer(dataPlane, {
       status: () => this.#status(),
+      onHealth: (event) => this.#noteHealth(event),
       onFailure: (error) => this.#logger.error('a request failed', { err: error }),
     });
   }
@@ -205,6 +208,14 @@ class RunningDaemon implements Daemon {
       this.settings = { ...this.settings, links: event.links };
       this.#logger.info('links changed', { links: event.links });
     } else this.#logger.debug(event.type, { event });
+  }
+
+  /** One line for each server that went up or down. */
+  #noteHealth({ source, service, address, port, change }: HealthEvent): void {
+    const server = formatEndpoint(address, port);
+    const facts = { source, service: formatServiceKey(service), server, state: change.state, at: change.at };
+    const line = `real server ${server} of ${facts.service} is ${change.state}: ${change.reason}`;
+    this.#logger[change.state === 'down' ? 'warn' : 'info'](line, facts);
   }
 }
 

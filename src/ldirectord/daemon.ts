@@ -12,12 +12,14 @@ import type { Configuration, DaemonState, RealServer } from './config/types.ts';
 import { count } from './describe.ts';
 import { Director } from './director.ts';
 import { executeOthers, followOthers, type Others } from './execute.ts';
+import { createReporter, type HealthDesk } from './health-reporter.ts';
 import type { Log } from './log.ts';
 import { MailAlerts } from './mail-alerts.ts';
 import { MailQueue } from './mail-queue.ts';
 import type { Mail } from './mail-transport.ts';
 import { MaintenanceDirectory } from './maintenance.ts';
 import { writeMonitorLine } from './monitor-file.ts';
+import { createShell } from './shell.ts';
 
 export interface DaemonOptions {
   readonly path: string;
@@ -25,6 +27,8 @@ export interface DaemonOptions {
   /** Reads the file again. Rejects with a ConfigurationError. */
   read(): Promise<Configuration>;
   connect(): Promise<DataPlane>;
+  /** Where health is told, for `uipvs health`. Absent: nowhere. */
+  connectHealth?(): Promise<HealthDesk>;
   readonly log: Log;
   /** Absent unless somebody debugs. */
   debug?(text: string): void;
@@ -56,6 +60,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     mails.alerts.enter(state);
     options.entered(state, sentence);
   };
+  const reporter = createReporter(path, options.connectHealth, () => director.health());
   const director = new Director(configuration, {
     clock: systemClock,
     random: Math.random,
@@ -66,7 +71,8 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
       if (current === 'running' && text.startsWith('The data plane')) enter('running', text);
     },
     connect: options.connect,
-    runCommand: runShell,
+    runCommand: createShell(log),
+    healthChanged: () => reporter?.changed(),
     inMaintenance: (server: RealServer) => maintenance?.holds(server) ?? false,
     record: (virtual, server, result) => {
       writeMonitorLine(virtual, server, result);
@@ -125,7 +131,11 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   stopWatching();
   process.removeListener('SIGHUP', onHangUp);
   enter('stopping', 'taking down');
-  await Promise.all([director.stop(), executeOthers(options.others, configuration.globals.execute, 'stop', log)]);
+  await Promise.all([
+    director.stop(),
+    reporter?.stop(),
+    executeOthers(options.others, configuration.globals.execute, 'stop', log),
+  ]);
   await mails.queue.flush(MAIL_FLUSH_MS);
   log(`Linux Director Daemon terminated on signal: ${signal.slice('SIG'.length)}`);
 }
@@ -145,7 +155,9 @@ function summary({ virtuals }: Configuration): string {
 }
 
 function maintenanceOf({ globals }: Configuration): MaintenanceDirectory | null {
-  return globals.maintenanceDirectory === null ? null : new MaintenanceDirectory(globals.maintenanceDirectory);
+  return globals.maintenanceDirectory === null
+    ? null
+    : new MaintenanceDirectory(globals.maintenanceDirectory, systemClock.nowMs);
 }
 
 /** Looks at the file's time once per check interval, and at its contents when that has changed. */
@@ -200,8 +212,4 @@ function isExecutable(path: string): boolean {
   } catch {
     return false;
   }
-}
-
-function runShell(command: string): void {
-  spawn('/bin/sh', ['-c', command], { stdio: 'ignore' }).on('error', () => {});
 }

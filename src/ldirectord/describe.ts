@@ -1,6 +1,7 @@
 /** What a configuration means, in words for people and as data for programs: `uldirectord FILE check`. */
 import { formatEndpoint, isMarkKey } from '../model/service.ts';
-import { checkPort, checkUrl, virtualIdentity } from './config/effective.ts';
+import { describeCheck } from './check-words.ts';
+import { virtualIdentity } from './config/effective.ts';
 import type { ConfigurationError } from './config/problem.ts';
 import { formatExcerpt } from './config/problem.ts';
 import type { Configuration, RealServer, VirtualServer } from './config/types.ts';
@@ -66,7 +67,7 @@ function serviceLines(virtual: VirtualServer): string[] {
   const { real, fallback, effective } = virtual;
   const rows = real.map((server) => serverWords(virtual, server));
   const widths = [0, 1, 2].map((column) => Math.max(0, ...rows.map((row) => row[column].length)));
-  const common = new Set(real.map((server) => checkWords(virtual, server).replaceAll(server.address, 'ADDRESS')));
+  const common = new Set(real.map((server) => checkWords(virtual, server)));
   const lines = [`${headWords(virtual)}   (line ${virtual.line})`];
   real.forEach((server, index) => {
     const columns = rows[index].map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ');
@@ -105,56 +106,17 @@ function serverWords({ key }: VirtualServer, server: RealServer): [string, strin
 
 function downWords({ effective, checkType }: VirtualServer): string {
   if (checkType === 'off' || checkType === 'on') return checkType === 'off' ? 'always' : 'never';
-  const { failureCount, quiescent, checkIntervalSeconds } = effective;
+  const { failureCount, quiescent } = effective;
   const when = failureCount === 1 ? 'after 1 failed check' : `after ${failureCount} failed checks in a row`;
   const what = quiescent ? 'weight 0, old connections go on (quiescent=yes)' : 'out of the table (quiescent=no)';
-  return `${when}, one every ${checkIntervalSeconds} s; then ${what}`;
+  return `${when}: ${what}`;
 }
 
+/** What a server is asked differs from what the service asks when its line says so. */
 function checkWords(virtual: VirtualServer, server: RealServer): string {
-  const { checkType, effective, connectsBetweenNegotiates: connects } = virtual;
-  const port = checkPort(virtual, server);
-  const within = `within ${effective.checkTimeoutSeconds} s`;
-  switch (checkType) {
-    case 'on':
-    case 'off':
-      return `none (checktype=${checkType})`;
-    case 'ping':
-      return pingWords(virtual);
-    case 'connect':
-      return virtual.protocol === 'udp' ? pingWords(virtual) : `connect to port ${port ?? '?'} ${within}`;
-    case 'external':
-    case 'external-perl':
-      return `program ${virtual.checkCommand} ends with 0 ${within}`;
-    case 'negotiate':
-      return negotiateWords(virtual, server);
-    case 'combined':
-      return connects === 0
-        ? negotiateWords(virtual, server)
-        : `${negotiateWords(virtual, server)}, then ${connects} times connect to port ${port ?? '?'} ${within}`;
-  }
-}
-
-function pingWords({ effective: { checkCount, checkTimeoutSeconds } }: VirtualServer): string {
-  return checkCount === 1
-    ? `ping, answered within ${checkTimeoutSeconds} s`
-    : `ping, one of ${checkCount} answered within ${checkTimeoutSeconds} s`;
-}
-
-function negotiateWords(virtual: VirtualServer, server: RealServer): string {
-  const { service, receive: common, effective } = virtual;
-  if (service === 'none') return 'none (service=none): always up';
-  const own = server.request !== null && server.receive !== null;
-  const receive = own ? server.receive : common;
-  const expected = receive ? `, and the answer matches /${receive}/` : '';
-  const within = `within ${effective.negotiateTimeoutSeconds} s`;
-  if (service === 'http' || service === 'https' || service === 'http_proxy') {
-    const host = virtual.virtualHost === null ? '' : ` (Host: ${virtual.virtualHost})`;
-    return `${virtual.httpMethod} ${checkUrl(virtual, server)}${host} ${within}${expected}`;
-  }
-  const asked = own ? server.request : virtual.request;
-  const request = asked === null || asked === '/' ? '' : ` "${asked.slice(1)}"`;
-  return `${service}${request} at port ${checkPort(virtual, server) ?? '?'} ${within}${expected}`;
+  const own = server.request === null || server.receive === null ? '' : `, asked for "${server.request}"`;
+  const expected = own !== '' && server.receive !== '' ? ` expecting "${server.receive}"` : '';
+  return `${describeCheck(virtual)}${own}${expected}`;
 }
 
 /** Of a service with settings of its own. */

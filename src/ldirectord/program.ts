@@ -16,6 +16,7 @@ import { parseConfiguration } from './config.ts';
 import { runDaemon } from './daemon.ts';
 import { type Checked, checkReport, checkText } from './describe.ts';
 import { calledByItself, executeOthers, type Others } from './execute.ts';
+import type { HealthDesk } from './health-reporter.ts';
 import { formatPlainLine, type Log, openLog, type SendDatagram } from './log.ts';
 import { PidFile } from './pid-file.ts';
 
@@ -26,6 +27,8 @@ export interface ProgramIo {
   readonly stderrIsTerminal: boolean;
   /** Rejects with a sentence while no data plane answers. */
   connect(): Promise<DataPlane>;
+  /** Where health is told; absent: nowhere. */
+  connectHealth?(): Promise<HealthDesk>;
   /** For syslog; absent: logger(1) has to do. */
   readonly sendDatagram?: SendDatagram;
   /** Told how the daemon fares. */
@@ -250,6 +253,7 @@ class Program {
       configuration,
       read: () => readConfiguration(path),
       connect: this.#io.connect,
+      ...(this.#io.connectHealth === undefined ? {} : { connectHealth: this.#io.connectHealth }),
       log: write,
       ...(debug ? { debug: (text: string) => this.#io.stderr(`${text}\n`) } : {}),
       moveLog: (fresh) => {

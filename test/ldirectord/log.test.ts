@@ -138,11 +138,19 @@ describe('maintenance', () => {
     'a file %s takes the server out of service',
     async (file) => {
       const own = mkdtempSync(join(folder, 'm-'));
-      const directory = new MaintenanceDirectory(own, async () => 'web1.example.com');
+      let nowMs = 0;
+      const directory = new MaintenanceDirectory(
+        own,
+        () => nowMs,
+        async () => 'web1.example.com',
+      );
       directory.holds(server);
       await new Promise((resolve) => setImmediate(resolve));
       expect(directory.holds(server)).toBe(false);
       writeFileSync(join(own, file), '');
+      // It is not read for every server again.
+      expect(directory.holds(server)).toBe(false);
+      nowMs += 500;
       expect(directory.holds(server)).toBe(true);
       expect(directory.holds({ ...server, port: 81 })).toBe(!file.includes(':'));
     },
@@ -150,7 +158,13 @@ describe('maintenance', () => {
 
   test('a directory that is not there holds nobody', () => {
     expect(existsSync(join(folder, 'none'))).toBe(false);
-    expect(new MaintenanceDirectory(join(folder, 'none'), async () => null).holds(server)).toBe(false);
+    expect(
+      new MaintenanceDirectory(
+        join(folder, 'none'),
+        () => 0,
+        async () => null,
+      ).holds(server),
+    ).toBe(false);
   });
 });
 

@@ -111,7 +111,7 @@ tcp 192.0.2.1:80, rrr   (line 2)
   192.0.2.11:80  masq  weight 1
   192.0.2.12:80  masq  weight 3
   127.0.0.1:80  gate  while no server is up
-  check: none (checktype=on)
+  check: always up (checktype=on)
   down:  never
 
 log:          ${join(host.folder, 'log')}
@@ -121,6 +121,19 @@ warning at line 7: scheduler=rrr: there is no such scheduler; did you mean rr?
 `);
     expect(host.commands()).toBe('');
     expect(host.pidOf('user.cf')).toBeNull();
+  });
+
+  test('tells what a server is asked when it is something of its own', () => {
+    host.write(
+      'checkinterval=2\nvirtual=192.0.2.1:80\n\treal=192.0.2.11:80 masq\n' +
+        '\treal=192.0.2.12:80 masq 1 "probe.html","ok"\n\tquiescent=yes\n\tfailurecount=3\n',
+    );
+    const { stdout } = host.run('user.cf', 'check');
+    expect(stdout).toMatch(/^ {2}192\.0\.2\.11:80 +masq +weight 1 +check: http every 2 s, timeout 30 s$/m);
+    expect(stdout).toMatch(/^ {2}192\.0\.2\.12:80 .*, asked for "\/probe\.html" expecting "ok"$/m);
+    expect(stdout).toContain(
+      '  down:  after 3 failed checks in a row: weight 0, old connections go on (quiescent=yes)\n',
+    );
   });
 
   test('shows where a file is wrong', () => {
@@ -161,7 +174,9 @@ warning at line 7: scheduler=rrr: there is no such scheduler; did you mean rr?
       valid: true,
       error: null,
       warnings: [],
-      services: [{ identity: 'tcp:192.0.2.1:80', servers: [{ address: '192.0.2.11', check: 'none (checktype=on)' }] }],
+      services: [
+        { identity: 'tcp:192.0.2.1:80', servers: [{ address: '192.0.2.11', check: 'always up (checktype=on)' }] },
+      ],
     });
   });
 });

@@ -51,7 +51,8 @@ function warnAboutService(virtual: VirtualServer, warn: Warn): void {
   const { key, directiveLines } = virtual;
   const at = (directive: string) => directiveLines[directive] ?? virtual.line;
   if (virtual.fallbackUnusable) {
-    warn(virtual.line, 'virtual server: the global fallback does not work for firewall marks; give this block its own');
+    const text = 'the global fallback is used for this mark; the original cannot do that for firewall marks';
+    warn(virtual.line, `virtual server: ${text}`);
   }
   if (isMarkKey(key) && (key.mark < 1 || key.mark > MARK_MAX)) {
     warn(
