@@ -21,6 +21,15 @@ const DELEGATED: readonly DelegatedWord[] = [
       }),
   },
   {
+    name: 'simulate',
+    summary: 'try schedulers under chosen arrivals, work, clients and failures',
+    run: async (words) =>
+      (await import('../cli/simulate.ts')).runSimulate(words, {
+        ...processOutput,
+        isTty: process.stderr.isTTY === true,
+      }),
+  },
+  {
     name: 'ipvsadm',
     summary: 'the ipvsadm command (the same as uipvsadm)',
     run: async (words) => (await import('./uipvsadm-main.ts')).main(words),
