@@ -21,6 +21,15 @@ const DELEGATED: readonly DelegatedWord[] = [
       }),
   },
   {
+    name: 'simulate',
+    summary: 'try schedulers under chosen arrivals, work, clients and failures',
+    run: async (words) =>
+      (await import('../cli/simulate.ts')).runSimulate(words, {
+        ...processOutput,
+        isTty: process.stderr.isTTY === true,
+      }),
+  },
+  {
     name: 'ipvsadm',
     summary: 'the ipvsadm command (the same as uipvsadm)',
     run: async (words) => (await import('./uipvsadm-main.ts')).main(words),
@@ -46,6 +55,7 @@ const cli: Cli = {
       existsSync('/usr/bin/update-alternatives') && existsSync('/var/lib/dpkg')
         ? { command: ['/usr/bin/update-alternatives'], directory: '/etc/alternatives' }
         : null,
+    notifiesItself: async () => (await import('../native/ffi.ts')).nativeCallsWork(),
     standardPath: ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'],
   },
   guard: () => import('../data-plane/packet/guard-tools.ts'),

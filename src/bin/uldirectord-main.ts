@@ -2,11 +2,13 @@
 import { hostname } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { connectDataPlane } from '../control/client.ts';
+import { takeServiceManager } from '../control/service-manager.ts';
 import { fromBlueprint } from '../ldirectord/blueprint.ts';
 import { ConfigurationError } from '../ldirectord/config/problem.ts';
 import type { Configuration } from '../ldirectord/config/types.ts';
 import { runLdirectord } from '../ldirectord/program.ts';
 import { FileRefused } from '../model/file-problem.ts';
+import { notify, sendDatagram } from './datagram.ts';
 
 export function main(words: readonly string[]): Promise<number> {
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
@@ -17,6 +19,8 @@ export function main(words: readonly string[]): Promise<number> {
     stderrIsTerminal: process.stderr.isTTY === true,
     connect: () => connectDataPlane(),
     connectHealth: () => connectDataPlane(),
+    sendDatagram,
+    serviceManager: takeServiceManager(process.env, notify, (text) => process.stderr.write(`uldirectord: ${text}\n`)),
     // `start` leaves a detached copy behind, also when it was typed as `uipvs ldirectord`.
     self: { command: process.execPath, words: [...process.execArgv, program] },
     readNative,

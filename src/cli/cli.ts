@@ -30,6 +30,8 @@ export interface Installation {
   readonly alternatives: Alternatives | null;
   /** Where services and cron look for programs. */
   readonly standardPath: readonly string[];
+  /** Can our daemons tell systemd how they fare by themselves? Absent: yes. */
+  readonly notifiesItself?: () => Promise<boolean>;
 }
 
 export interface Alternatives {

@@ -17,6 +17,7 @@ import { servicesWord } from './services.ts';
 import { statsWord } from './stats.ts';
 import { statusWord } from './status.ts';
 import { sysctlWord } from './sysctl.ts';
+import { systemdWord } from './systemd.ts';
 
 /** A word that another program answers, with everything behind it. */
 export interface DelegatedWord {
@@ -74,6 +75,7 @@ function allWords(cli: Cli, delegated: readonly DelegatedWord[]): Word[] {
     ioWord(cli),
     guardWord(cli),
     installWord(cli),
+    systemdWord(cli),
     ...delegated.map(asWord),
   ];
   // These two tell of all the others.

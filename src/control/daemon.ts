@@ -29,6 +29,8 @@ export interface DaemonOptions {
   readonly settings?: () => Readonly<Record<string, unknown>>;
   /** Called once, when clients are served. Not called when a signal came first. */
   readonly onReady?: (daemon: Daemon) => void;
+  /** Called once, when it begins to take everything down. */
+  readonly onClosing?: () => void;
   /** false: signals are the caller's business. */
   readonly signals?: boolean;
   /** Abstract name of the lock; several daemons in one namespace are for tests only. */
@@ -99,6 +101,7 @@ class RunningDaemon implements Daemon {
   readonly #lock: Lock;
   readonly #signals: SignalWatch;
   readonly #logger: Logger;
+  readonly #onClosing: (() => void) | undefined;
   readonly #server: ApiServer;
   readonly #stopWatching: () => void;
   #end: (end: DaemonEnd) => void = () => {};
@@ -111,6 +114,7 @@ class RunningDaemon implements Daemon {
     this.#lock = lock;
     this.#signals = signals;
     this.#logger = options.logger;
+    this.#onClosing = options.onClosing;
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
     });
@@ -142,6 +146,7 @@ class RunningDaemon implements Daemon {
   close(reason = 'closed'): Promise<DaemonEnd> {
     if (!this.#closing) {
       this.#closing = true;
+      this.#onClosing?.();
       this.#takeDown(reason);
     }
     return this.ended;
