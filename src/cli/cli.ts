@@ -1,6 +1,7 @@
 /** What the words of `uipvs` work with. The program in `bin/` brings the parts; tests bring their own. */
 import type { DaemonStatus } from '../control/api.ts';
 import type { DataPlane } from '../model/data-plane.ts';
+import type { HeldHealthReport } from '../model/health.ts';
 import type { Output } from './command-line.ts';
 
 /** A way to read and write packets, as `packet-io/` presents it. */
@@ -31,6 +32,8 @@ export interface Installation {
   readonly alternatives: Alternatives | null;
   /** Where services and cron look for programs. */
   readonly standardPath: readonly string[];
+  /** Can our daemons tell systemd how they fare by themselves? Absent: yes. */
+  readonly notifiesItself?: () => Promise<boolean>;
 }
 
 export interface Alternatives {
@@ -48,6 +51,8 @@ export interface Terminal {
 /** A daemon as `control/client.ts` reaches it. */
 export interface ConnectedDaemon extends DataPlane {
   status(): Promise<DaemonStatus>;
+  /** What the programs that check real servers have told. Rejects with ENOENT when the daemon knows nothing of it. */
+  health(): Promise<readonly HeldHealthReport[]>;
 }
 
 export interface Cli extends Output {
@@ -60,6 +65,17 @@ export interface Cli extends Output {
   backEnds(): Promise<readonly BackEnd[]>;
   guard(): Promise<GuardTools>;
   readonly installation: Installation;
+  /** Aborted by Ctrl-C, for words that take something back then. Absent: Ctrl-C ends the process. */
+  readonly interruption?: AbortSignal;
+  /** Programs that check servers and take them out of the table; absent: none is looked for. */
+  directors?(): Promise<readonly RunningDirector[]>;
+}
+
+/** A uldirectord of this network namespace. */
+export interface RunningDirector {
+  readonly pid: number;
+  /** The configuration it was started with, as it was typed. */
+  readonly configuration: string;
 }
 
 /** Opens the daemon, does the work and closes it, whatever happens. */

@@ -1,17 +1,23 @@
 /** The `uipvs` command: finds the word and runs it. */
 import { IpvsError } from '../model/errors.ts';
+import { checkWord } from './check.ts';
 import type { Cli } from './cli.ts';
 import { type CommandDescription, runWord, type Word } from './command-line.ts';
 import { connectionsWord } from './connections.ts';
+import { convertWord } from './convert.ts';
 import { completionWord, manWord } from './documents.ts';
+import { drainWord } from './drain.ts';
 import { guardWord } from './guard.ts';
+import { healthWord } from './health.ts';
 import { installWord } from './install.ts';
 import { ioWord } from './io.ts';
+import { applyWord, planWord } from './plan.ts';
 import { procWord } from './proc.ts';
 import { servicesWord } from './services.ts';
 import { statsWord } from './stats.ts';
 import { statusWord } from './status.ts';
 import { sysctlWord } from './sysctl.ts';
+import { systemdWord } from './systemd.ts';
 
 /** A word that another program answers, with everything behind it. */
 export interface DelegatedWord {
@@ -58,11 +64,18 @@ function allWords(cli: Cli, delegated: readonly DelegatedWord[]): Word[] {
     servicesWord(cli),
     connectionsWord(cli),
     statsWord(cli),
+    healthWord(cli),
     procWord(cli),
     sysctlWord(cli),
+    checkWord(cli),
+    convertWord(cli),
+    planWord(cli),
+    applyWord(cli),
+    drainWord(cli),
     ioWord(cli),
     guardWord(cli),
     installWord(cli),
+    systemdWord(cli),
     ...delegated.map(asWord),
   ];
   // These two tell of all the others.

@@ -19,6 +19,9 @@ async function read(...words: string[]) {
 describe('the options of uipvsd', () => {
   test('without words everything has its preset', async () => {
     expect((await read()).options).toEqual({
+      dataPlane: 'auto',
+      sendProxy: null,
+      acceptProxy: [],
       io: null,
       spinUs: 0,
       bypassQueue: false,
@@ -44,6 +47,9 @@ describe('the options of uipvsd', () => {
       'debug',
     );
     expect(options).toEqual({
+      dataPlane: 'auto',
+      sendProxy: null,
+      acceptProxy: [],
       io: 'pcap',
       spinUs: 50,
       bypassQueue: true,
