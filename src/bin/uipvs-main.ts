@@ -55,7 +55,7 @@ const cli: Cli = {
       existsSync('/usr/bin/update-alternatives') && existsSync('/var/lib/dpkg')
         ? { command: ['/usr/bin/update-alternatives'], directory: '/etc/alternatives' }
         : null,
-    notifiesItself: async () => (await import('../native/ffi.ts')).nativeCallsWork(),
+    notifiesItself: async () => (await import('../native/ffi-provider.ts')).nativeCallsWork(),
     standardPath: ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'],
   },
   guard: () => import('../data-plane/packet/guard-tools.ts'),

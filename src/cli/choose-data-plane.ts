@@ -8,6 +8,10 @@ export interface OpenedDataPlane {
   readonly dataPlane: DataPlane;
   /** Name of what carries the traffic: the I/O back end of the packet engine. */
   readonly io: string;
+  /** Better ones that do not work here, each with its reason. */
+  readonly ioPassedOver?: readonly string[];
+  /** What its system calls go through, or `null` when that does not matter. */
+  readonly ffi?: string | null;
   /** Names of the links it serves. */
   readonly links: readonly string[];
 }

@@ -11,6 +11,8 @@ export interface BackEnd {
   readonly thread: 'any' | 'main';
   /** `null`: works here; otherwise why not, with the way out. */
   unavailable(): Promise<string | null>;
+  /** What its system calls go through here, or `null`. */
+  provider?(): string | null;
 }
 
 export interface GuardTools {

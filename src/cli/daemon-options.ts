@@ -4,7 +4,13 @@ import { CONNECTIONS_MAX_DEFAULT, CONNECTIONS_MAX_LIMIT } from '../model/limits.
 import type { SourceNat } from '../model/service.ts';
 import { type CommandDescription, type Output, readOptions, wholeNumber } from './command-line.ts';
 
-export const IO_NAMES = ['packet-mmsg', 'pcap'] as const;
+export const IO_NAMES = ['packet-ring', 'packet-mmsg', 'pcap'] as const;
+
+/** Measured on two processors that client, servers and balancer share: see the README of `packet-io`. */
+const SPIN_US_DEFAULT = 0;
+const SPIN_US_MAX = 1_000;
+const RING_SLOTS_DEFAULT = 4_096;
+const RING_SLOTS_MAX = 65_536;
 
 export const DATA_PLANE_NAMES = ['auto', 'packet', 'kernel', 'macvtap', 'proxy'] as const;
 const PROXY_VERSIONS = ['v1', 'v2'] as const;
@@ -13,6 +19,11 @@ export interface DaemonCommandLine {
   readonly dataPlane: (typeof DATA_PLANE_NAMES)[number];
   /** `null`: the best that works here. */
   readonly io: (typeof IO_NAMES)[number] | null;
+  /** Microseconds to look for frames before sleeping, at most. */
+  readonly spinUs: number;
+  readonly bypassQueue: boolean;
+  /** Frames that wait for us in each receive ring, about. */
+  readonly ringSlots: number;
   readonly sourceNat: SourceNat;
   readonly connectionsMax: number;
   /** `null`: every link that can be served. */
@@ -41,6 +52,24 @@ export const UIPVSD: CommandDescription = {
       flags: '--io <back end>',
       description: 'how packets are read and written (default: the first of these that works; see uipvs io)',
       choices: IO_NAMES,
+    },
+    {
+      flags: '--spin-us <microseconds>',
+      description:
+        'look for packets so long before sleeping, as long as they keep coming that soon: answers come sooner, and ' +
+        'the processor is kept from others',
+      preset: SPIN_US_DEFAULT,
+      parse: wholeNumber(0, SPIN_US_MAX),
+    },
+    {
+      flags: '--bypass-queue',
+      description: 'hand packets to the network card past its queueing discipline (tc) and nftables egress hooks',
+    },
+    {
+      flags: '--ring-slots <count>',
+      description: 'packets that can wait in the receive ring of each link',
+      preset: RING_SLOTS_DEFAULT,
+      parse: wholeNumber(64, RING_SLOTS_MAX),
     },
     {
       flags: '--snat <address>',
@@ -101,6 +130,9 @@ export async function readDaemonOptions(
   if ('exitCode' in options) return { exitCode: options['exitCode'] as number };
   return {
     io: (options['io'] as DaemonCommandLine['io'] | undefined) ?? null,
+    spinUs: options['spinUs'] as number,
+    bypassQueue: options['bypassQueue'] === true,
+    ringSlots: options['ringSlots'] as number,
     sourceNat: options['snat'] as string,
     connectionsMax: options['connectionsMax'] as number,
     links: (options['link'] as string[] | undefined) ?? null,

@@ -1,6 +1,9 @@
-/** `uipvs io`: which ways of reading and writing packets work on this host? */
-import { type BackEnd, type Cli, toJson } from './cli.ts';
+/** `uipvs io`: which ways of reading and writing packets work on this host, and how does the one in use fare? */
+import type { DaemonStatus } from '../control/api.ts';
+import type { LinkCounters } from '../model/commands.ts';
+import { type BackEnd, type Cli, toJson, withDaemon } from './cli.ts';
 import type { Word } from './command-line.ts';
+import { draw, WATCH_OPTION } from './watch.ts';
 
 interface BackEndReport {
   readonly name: string;
@@ -8,35 +11,144 @@ interface BackEndReport {
   readonly thread: 'any' | 'main';
   readonly available: boolean;
   readonly reason: string | null;
+  readonly ffi: string | null;
 }
+
+/** One look at the daemon's links. */
+interface LinksReport {
+  readonly io: unknown;
+  readonly ioPassedOver: unknown;
+  readonly ffi: unknown;
+  /** Since the look before; 0 at the first. */
+  readonly intervalSeconds: number;
+  readonly links: readonly LinkReport[];
+}
+
+interface LinkReport extends LinkCounters {
+  readonly perSecond: Readonly<Record<Rated, number>>;
+}
+
+const RATED = ['received', 'transmitted', 'receiveDrops', 'transmitErrors'] as const;
+type Rated = (typeof RATED)[number];
 
 export function ioWord(cli: Cli): Word {
   return {
     name: 'io',
     summary: 'list the packet back ends, which of them work here, and why the others do not',
-    options: [{ flags: '--json', description: 'print JSON' }],
+    options: [
+      { flags: '--json', description: 'print JSON' },
+      { ...WATCH_OPTION, description: 'the links of the running daemon, every second, until Ctrl-C' },
+    ],
     notes: `Keys of each back end with --json:
   name, summary   what \`uipvsd --io\` calls it, and what it is
   thread          any, or main: then the daemon runs it in a process of its own
   available       whether it works here, for this user
   reason          why not, with the way out; null when it works
+  ffi             what its system calls go through (koffi, or node:ffi of Node 26; UIPVS_FFI=koffi or node chooses)
 
-The exit code is 0 when at least one of them works.`,
-    run: async ({ json }) => {
-      const reports = await Promise.all((await cli.backEnds()).map(examine));
-      await cli.stdout(json ? toJson(reports) : reports.map(formatBackEnd).join(''));
-      return reports.some((report) => report.available) ? 0 : 1;
-    },
+The exit code is 0 when at least one of them works.
+
+With --watch the running daemon is asked. A row for each link:
+  received, sent  frames a second
+  dropped         frames a second that the kernel threw away because they were not read in time
+  errors          frames a second that the link refused; behind it since it is served, by reason
+  ring            frames that wait to be read, the most that were seen waiting, and the room
+Keys of --json --watch, one line a second: io, ioPassedOver, ffi, intervalSeconds, links (link, received, transmitted,
+receiveDrops, transmitErrors by reason, ring { waiting, peak, slots } or null, perSecond).`,
+    run: ({ json, watch }) => (watch === true ? watchLinks(cli, json === true) : listBackEnds(cli, json === true)),
   };
+}
+
+async function listBackEnds(cli: Cli, json: boolean): Promise<number> {
+  const reports = await Promise.all((await cli.backEnds()).map(examine));
+  await cli.stdout(json ? toJson(reports) : reports.map(formatBackEnd).join(''));
+  return reports.some((report) => report.available) ? 0 : 1;
 }
 
 async function examine(backEnd: BackEnd): Promise<BackEndReport> {
   const { name, summary, thread } = backEnd;
   const reason = await backEnd.unavailable();
-  return { name, summary, thread, available: reason === null, reason };
+  return { name, summary, thread, available: reason === null, reason, ffi: backEnd.provider?.() ?? null };
 }
 
-function formatBackEnd({ name, summary, available, reason }: BackEndReport): string {
+function formatBackEnd({ name, summary, available, reason, ffi }: BackEndReport): string {
   const verdict = available ? 'works here' : `does not work here: ${reason}`;
-  return `${name.padEnd(14)} ${summary}\n${' '.repeat(15)}${verdict}\n`;
+  const through = available && ffi !== null ? `, through ${ffi}` : '';
+  return `${name.padEnd(14)} ${summary}\n${' '.repeat(15)}${verdict}${through}\n`;
+}
+
+function watchLinks(cli: Cli, json: boolean): Promise<number> {
+  return withDaemon(cli, async (daemon) => {
+    const { settings } = (await daemon.status()).daemon;
+    let before: { readonly atMs: number; readonly links: readonly LinkCounters[] } | null = null;
+    return draw(cli, true, async (canvas) => {
+      const { links } = await daemon.execute<'getLinkCounters'>({ name: 'getLinkCounters' });
+      const atMs = performance.now();
+      const report = reportOf(settings, links, before, atMs);
+      before = { atMs, links };
+      await canvas.stdout(json ? toJson(report, true) : formatLinks(report));
+    });
+  });
+}
+
+function reportOf(
+  settings: DaemonStatus['daemon']['settings'],
+  links: readonly LinkCounters[],
+  before: { readonly atMs: number; readonly links: readonly LinkCounters[] } | null,
+  atMs: number,
+): LinksReport {
+  const seconds = before === null ? 0 : (atMs - before.atMs) / 1000;
+  return {
+    io: settings['io'] ?? null,
+    ioPassedOver: settings['ioPassedOver'] ?? [],
+    ffi: settings['ffi'] ?? null,
+    intervalSeconds: Number(seconds.toFixed(3)),
+    links: links.map((link) => ({
+      ...link,
+      perSecond: ratesOf(link, before?.links.find((known) => known.link === link.link) ?? null, seconds),
+    })),
+  };
+}
+
+/** A link that was served anew has begun to count anew: then its figures are those since it was. */
+function ratesOf(now: LinkCounters, before: LinkCounters | null, seconds: number): Record<Rated, number> {
+  const rate = (of: (link: LinkCounters) => number) => {
+    if (seconds === 0 || before === null) return 0;
+    const grown = of(now) - of(before);
+    return Math.round((grown < 0 ? of(now) : grown) / seconds);
+  };
+  return {
+    received: rate((link) => link.received),
+    transmitted: rate((link) => link.transmitted),
+    receiveDrops: rate((link) => link.receiveDrops),
+    transmitErrors: rate(errorsOf),
+  };
+}
+
+function errorsOf({ transmitErrors }: LinkCounters): number {
+  return Object.values(transmitErrors).reduce((sum, count) => sum + count, 0);
+}
+
+function formatLinks({ io, ffi, ioPassedOver, links }: LinksReport): string {
+  const passedOver = (ioPassedOver as readonly string[]).map((reason) => `not used: ${reason}\n`).join('');
+  const head = `${io}${ffi === null ? '' : `, through ${ffi}`}\n${passedOver}\n`;
+  const titles = row(['LINK', 'RECEIVED/S', 'SENT/S', 'DROPPED/S', 'ERRORS/S', 'RING (PEAK) OF'], 'SINCE SERVED');
+  return head + titles + links.map(formatLink).join('');
+}
+
+function formatLink(link: LinkReport): string {
+  const { received, transmitted, receiveDrops, transmitErrors } = link.perSecond;
+  const { ring } = link;
+  const fill = ring === null ? '-' : `${ring.waiting} (${ring.peak}) ${ring.slots}`;
+  const troubles = [
+    ...(link.receiveDrops > 0 ? [`dropped ${link.receiveDrops}`] : []),
+    ...Object.entries(link.transmitErrors).map(([reason, count]) => `${reason} ${count}`),
+  ];
+  return row([link.link, received, transmitted, receiveDrops, transmitErrors, fill], troubles.join(', '));
+}
+
+function row(cells: readonly (string | number)[], rest: string): string {
+  const [name, ...figures] = cells.map(String) as [string, ...string[]];
+  const columns = figures.map((figure, i) => figure.padStart(i === figures.length - 1 ? 18 : 11));
+  return `${`${name.padEnd(15)} ${columns.join('')}  ${rest}`.trimEnd()}\n`;
 }

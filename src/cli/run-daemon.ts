@@ -43,21 +43,37 @@ async function serve(options: DaemonCommandLine, parts: DaemonParts, logger: Log
   const dataPlane = kind.name;
   if (secondBest) logger.warn(`data plane ${dataPlane} (${kind.summary}): ${why}`);
   let io = '';
+  let passedOver: readonly string[] = [];
+  let ffi: string | null = null;
   let links: readonly string[] = [];
   const daemon = await startDaemon(
     async () => {
       const opened = await kind.open(options, logger);
       links = opened.links;
       io = opened.io;
+      passedOver = opened.ioPassedOver ?? [];
+      ffi = opened.ffi ?? null;
       return opened.dataPlane;
     },
     {
       logger,
-      settings: () => ({ dataPlane, chosen: why, io, links, sourceNat, connectionsMax, guard }),
+      settings: () => ({
+        dataPlane,
+        chosen: why,
+        io,
+        ...(passedOver.length === 0 ? {} : { ioPassedOver: passedOver }),
+        ...(ffi === null ? {} : { ffi }),
+        links,
+        sourceNat,
+        connectionsMax,
+        guard,
+      }),
       onReady: (ready) => {
         const place = `namespace ${ready.namespace}, socket ${ready.socket}`;
         const served = links.length === 0 ? '' : `, links ${links.join(', ')}`;
-        void parts.stdout(`uipvsd ready: ${io}, data plane ${dataPlane} (${why}), ${place}${served}\n`);
+        void parts.stdout(
+          `uipvsd ready: ${ioText(io, passedOver)}, data plane ${dataPlane} (${why}), ${place}${served}\n`,
+        );
         parts.serviceManager?.ready(`${io}${served}`);
         parts.serviceManager?.guard(() => answers(ready.dataPlane));
       },
@@ -69,6 +85,11 @@ async function serve(options: DaemonCommandLine, parts: DaemonParts, logger: Log
   const broken = closeOnMistake(daemon, logger);
   const { failed } = await daemon.ended;
   return failed || broken.yes ? FAILURE_EXIT_CODE : 0;
+}
+
+/** `packet-mmsg (not packet-ring: this kernel makes no packet ring)` */
+function ioText(io: string, passedOver: readonly string[]): string {
+  return passedOver.length === 0 ? io : `${io} (${passedOver.map((reason) => `not ${reason}`).join('; ')})`;
 }
 
 /** A packet engine that is stuck does not answer, and one that has failed says no. */

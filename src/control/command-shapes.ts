@@ -142,6 +142,7 @@ export const COMMAND_SHAPES: Readonly<Record<CommandName, Shape>> = {
   deleteMarkRule: object<Commands['deleteMarkRule']['input']>({ rule: markRule }, {}),
   listMarkRules: nothing,
   getCounters: nothing,
+  getLinkCounters: nothing,
 };
 
 /** The value as a command. Throws EINVAL with a sentence when it is none, with the nearest name for an unknown one. */

@@ -14,6 +14,8 @@ export interface PowerStep {
   readonly afterRequests: number;
 }
 
+const LAB_IO = ['packet-ring', 'packet-mmsg', 'pcap'] as const;
+
 export interface RunLabOptions {
   readonly scenario: string;
   readonly mode: LabMode;
@@ -24,7 +26,7 @@ export interface RunLabOptions {
   readonly onePacket: boolean;
   /** Who carries the traffic. */
   readonly dataPlane: LabDataPlane;
-  readonly io: 'packet-mmsg' | 'pcap';
+  readonly io: (typeof LAB_IO)[number];
   readonly scheduler: string;
   readonly requests: number;
   readonly concurrency: number;
@@ -66,7 +68,7 @@ through them with ab, shows who answered, and removes everything again. Nothing 
   --ops             one-packet scheduling (scenario dns)
   --data-plane NAME packet (default): the packet engine; proxy: ordinary sockets (mode fullnat)
   --unprivileged    without root and namespaces, on loopback addresses: the scenario proxy
-  --io BACKEND      packet-mmsg (default) or pcap: how uipvsd reads and writes packets
+  --io BACKEND      packet-ring (default), packet-mmsg or pcap: how uipvsd reads and writes packets
   --scheduler NAME  default rr
   --requests N      default 1000 (dns 300, ftp 12)
   --concurrency N   default 20
@@ -104,7 +106,7 @@ export function parseLabArguments(words: readonly string[]): LabCommand {
     tunnel: oneOf('--tunnel', values.tunnel ?? 'ipip', LAB_TUNNELS),
     onePacket: values.ops,
     dataPlane: dataPlaneOf(scenario, values['data-plane']),
-    io: oneOf('--io', values.io, ['packet-mmsg', 'pcap'] as const),
+    io: oneOf('--io', values.io, LAB_IO),
     scheduler: values.scheduler,
     requests,
     concurrency: Math.min(concurrency, requests),
@@ -175,7 +177,7 @@ function parseWords(words: readonly string[]) {
         ops: { type: 'boolean', default: false },
         'data-plane': { type: 'string' },
         unprivileged: { type: 'boolean', default: false },
-        io: { type: 'string', default: 'packet-mmsg' },
+        io: { type: 'string', default: 'packet-ring' },
         scheduler: { type: 'string', default: TUTORIAL_SCHEDULER },
         requests: { type: 'string' },
         concurrency: { type: 'string' },

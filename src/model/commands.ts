@@ -93,6 +93,21 @@ export interface Commands {
   listMarkRules: { input: Record<never, never>; answer: { readonly rules: readonly MarkRule[] } };
   /** Drops by reason, table fill, neighbour and link state: for status, metrics and tests. */
   getCounters: { input: Record<never, never>; answer: EngineCounters };
+  /** What the I/O back end counts, link by link. */
+  getLinkCounters: { input: Record<never, never>; answer: { readonly links: readonly LinkCounters[] } };
+}
+
+/** Frames of one link since it was served, as the I/O back end sees them. */
+export interface LinkCounters {
+  readonly link: string;
+  readonly received: number;
+  readonly transmitted: number;
+  /** Frames the kernel threw away before they were read, for want of room. */
+  readonly receiveDrops: number;
+  /** Frames the link refused, by errno name or a word of ours. */
+  readonly transmitErrors: Readonly<Record<string, number>>;
+  /** Frames that wait in the receive ring now, the most that were seen waiting, and how many it holds. */
+  readonly ring: { readonly waiting: number; readonly peak: number; readonly slots: number } | null;
 }
 
 export interface EngineCounters {
@@ -141,4 +156,5 @@ export const COMMANDS: Readonly<Record<CommandName, { readonly changes: boolean;
   deleteMarkRule: { changes: true, summary: 'Delete a rule that gives packets a firewall mark' },
   listMarkRules: { changes: false, summary: 'Rules that give packets firewall marks' },
   getCounters: { changes: false, summary: 'Drops, passes and table fill of the data plane' },
+  getLinkCounters: { changes: false, summary: 'Frames, drops and send errors of each link' },
 };

@@ -3,7 +3,7 @@
  * `errno()`); calls that set something up throw a LibcError with the errno name. Source: section 2 of the manual.
  */
 import { constants } from 'node:os';
-import { loadForeignFunctions } from './ffi.ts';
+import { loadForeignFunctions } from './ffi-provider.ts';
 
 /** A system call failed. `code` is the errno name (`EPERM`), as in Node's own errors. */
 export class LibcError extends Error {
@@ -30,9 +30,14 @@ export const MSG_TRUNC = 0x20;
 export const SOCK_CLOEXEC = 0x80000;
 export const SOCK_NONBLOCK = 0x800;
 export const POLLIN = 1;
+export const POLLERR = 8;
 
+const PROT_READ = 1;
 const PROT_READ_WRITE = 3;
+const MAP_SHARED = 1;
+const MAP_FIXED = 0x10;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
+const MAP_NORESERVE = 0x4000;
 const EFD_NONBLOCK_CLOEXEC = 0x80800;
 const AF_INET = 2;
 const AF_INET6 = 10;
@@ -49,6 +54,8 @@ export function errnoName(errno: number): string {
 
 /** Addresses are plain numbers, lengths are bytes. */
 export interface Libc {
+  /** What the calls go through, for people. */
+  readonly provider: string;
   errno(): number;
   /** The same as a name. */
   errnoText(): string;
@@ -69,6 +76,12 @@ export interface Libc {
   /** Anonymous memory, zeroed, page-aligned. */
   mmap(length: number): number;
   munmap(address: number, length: number): void;
+  /** Addresses that read as zeros and take no memory, to lay something over: `mapOver`, `mapZeros`. */
+  reserve(length: number): number;
+  /** Lays what a descriptor shares with the kernel (a packet ring) over addresses that were reserved. */
+  mapOver(address: number, length: number, fd: number): void;
+  /** Lays zeroed memory over addresses that were reserved. Whatever lay there is unmapped by it. */
+  mapZeros(address: number, length: number): void;
   view(address: number, length: number): ArrayBuffer;
   /** A counter that poll() sees; written by another thread to wake this one. */
   eventfd(): number;
@@ -118,6 +131,7 @@ function bindLibc(): Libc {
   const scratchBytes = new Uint8Array(scratch.buffer);
 
   return {
+    provider: ffi.provider,
     errno: ffi.errno,
     errnoText: () => errnoName(ffi.errno()),
     view: ffi.view,
@@ -150,6 +164,13 @@ function bindLibc(): Libc {
     },
     mmap: map,
     munmap: (address, length) => void checked('munmap', munmap(address, length)),
+    reserve: (length) => checked('mmap', mmap(0, length, PROT_READ, MAP_PRIVATE_ANONYMOUS | MAP_NORESERVE, -1, 0)),
+    mapOver(address, length, fd) {
+      checked('mmap', mmap(address, length, PROT_READ_WRITE, MAP_SHARED | MAP_FIXED, fd, 0));
+    },
+    mapZeros(address, length) {
+      checked('mmap', mmap(address, length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS | MAP_FIXED, -1, 0));
+    },
     eventfd: () => checked('eventfd', eventfd(0, EFD_NONBLOCK_CLOEXEC)),
     close: (fd) => void checked('close', close(fd)),
     interfaceIndex: (name) => interfaceIndex(name),

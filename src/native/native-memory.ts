@@ -4,6 +4,14 @@
  */
 import type { Libc } from './libc.ts';
 
+/** Memory that has an address for the kernel and a buffer for us. */
+export interface SharedMemory {
+  readonly address: number;
+  readonly buffer: ArrayBuffer;
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+}
+
 /**
  * Pages are given back when the garbage collector has seen the last view of them go, and never earlier: a view
  * of unmapped memory ends the process. Whoever keeps an `address` keeps the NativeMemory as well.
@@ -12,7 +20,12 @@ const unmapper = new FinalizationRegistry<{ libc: Libc; address: number; length:
   pages.libc.munmap(pages.address, pages.length);
 });
 
-export class NativeMemory {
+/** The same for memory that others have mapped. */
+export function unmapWithLastView(libc: Libc, buffer: ArrayBuffer, address: number): void {
+  unmapper.register(buffer, { libc, address, length: buffer.byteLength });
+}
+
+export class NativeMemory implements SharedMemory {
   readonly address: number;
   readonly buffer: ArrayBuffer;
   readonly bytes: Uint8Array;
@@ -22,7 +35,7 @@ export class NativeMemory {
   constructor(libc: Libc, length: number) {
     this.address = libc.mmap(length);
     this.buffer = libc.view(this.address, length);
-    unmapper.register(this.buffer, { libc, address: this.address, length });
+    unmapWithLastView(libc, this.buffer, this.address);
     this.bytes = new Uint8Array(this.buffer);
     this.view = new DataView(this.buffer);
   }

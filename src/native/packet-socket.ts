@@ -21,6 +21,7 @@ const AF_PACKET = 17;
 const SOCK_RAW = 3;
 const ETH_P_ALL = 3;
 const SOL_SOCKET = 1;
+const SO_ERROR = 4;
 const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
 const SO_ATTACH_FILTER = 26;
@@ -31,6 +32,7 @@ const PACKET_ADD_MEMBERSHIP = 1;
 const PACKET_MR_ALLMULTI = 2;
 const PACKET_STATISTICS = 6;
 const PACKET_VNET_HDR = 15;
+const PACKET_QDISC_BYPASS = 20;
 const PACKET_IGNORE_OUTGOING = 23;
 /** Counts the kernel's own bookkeeping too: about twenty thousand small frames. */
 const RECEIVE_BUFFER_BYTES = 16 * 1024 * 1024;
@@ -68,18 +70,30 @@ const LOOPBACK_FILTER: readonly Instruction[] = [
   [RETURN, 0, 0, WHOLE_FRAME],
 ];
 
+export interface PacketSocketOptions {
+  readonly linkIndex: number;
+  readonly loopback: boolean;
+  /** Frames go straight to the card: no queueing discipline, no traffic control. */
+  readonly bypassQueue?: boolean;
+  /** Called when all is set but the socket is not bound yet: the moment to make a ring. */
+  readonly prepare?: (fd: number) => void;
+}
+
 /**
  * Opens and binds the socket and returns its descriptor. The order matters: nothing is received before the
- * filter stands. Throws a LibcError, or an Error with the way out when rights are missing.
+ * filter stands. Throws a LibcError, or an Error with the way out when rights are missing, or what `prepare` throws.
  */
-export function openPacketSocket(libc: Libc, linkIndex: number, loopback: boolean): number {
-  const fd = createSocket(libc);
+export function openPacketSocket(libc: Libc, options: PacketSocketOptions): number {
+  const { linkIndex, loopback, bypassQueue = false, prepare } = options;
+  const fd = createPacketSocket(libc);
   try {
     attachFilter(libc, fd, loopback ? LOOPBACK_FILTER : FILTER);
     libc.setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
     libc.setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, 1);
     setBuffer(libc, fd, SO_RCVBUFFORCE, SO_RCVBUF, RECEIVE_BUFFER_BYTES);
     setBuffer(libc, fd, SO_SNDBUFFORCE, SO_SNDBUF, SEND_BUFFER_BYTES);
+    if (bypassQueue) libc.setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, 1);
+    prepare?.(fd);
     libc.bind(fd, linkAddress(linkIndex));
     // Who looks for the MAC of an IPv6 address asks a group that depends on it; the card must let those through.
     if (!loopback) libc.setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, membership(linkIndex, PACKET_MR_ALLMULTI));
@@ -96,17 +110,26 @@ export function readPacketDrops(libc: Libc, fd: number): number {
   return new DataView(statistics.buffer, statistics.byteOffset).getUint32(4, true);
 }
 
+/**
+ * Takes the error that waits on the socket, which may be one that nobody has asked for: a link that went down. Until
+ * it is taken poll(2) reports it at once, again and again.
+ */
+export function takeSocketError(libc: Libc, fd: number): void {
+  libc.getsockopt(fd, SOL_SOCKET, SO_ERROR, 4);
+}
+
 /** `null` when packet sockets may be opened, otherwise one sentence with the way out. */
 export function packetSocketsRefused(libc: Libc): string | null {
   try {
-    libc.close(createSocket(libc));
+    libc.close(createPacketSocket(libc));
     return null;
   } catch (error) {
     return (error as Error).message;
   }
 }
 
-function createSocket(libc: Libc): number {
+/** Neither bound nor hearing anything yet. Throws as `openPacketSocket`. */
+export function createPacketSocket(libc: Libc): number {
   try {
     return libc.socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
   } catch (cause) {

@@ -1,9 +1,11 @@
 /** The back ends that carry live traffic, by name. A new one is one file and one line here. */
 import type { PacketIoKind } from './packet-io.ts';
 import { packetMmsg } from './packet-mmsg.ts';
+import { packetRing } from './packet-ring.ts';
 import { pcap } from './pcap.ts';
 
 export const LIVE_KINDS: Readonly<Record<string, PacketIoKind>> = {
+  [packetRing.name]: packetRing,
   [packetMmsg.name]: packetMmsg,
   [pcap.name]: pcap,
 };

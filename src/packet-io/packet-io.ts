@@ -35,6 +35,8 @@ export interface PacketIo {
    */
   listen?(onReadable: () => void): void;
   readonly counters: PacketIoCounters;
+  /** The same link by link, with the state of each ring. Asked about once a second; absent where nobody keeps them. */
+  linkCounters?(): readonly LinkCounters[];
   close(): void;
 }
 
@@ -45,6 +47,23 @@ export interface PacketIoCounters {
   receiveDrops: number;
   /** Frames the link refused: by errno name or a word of ours. */
   transmitErrors: Record<string, number>;
+}
+
+/** What happened on one link since it was attached. */
+export interface LinkCounters extends PacketIoCounters {
+  readonly link: string;
+  /** Frames that wait in the receive ring now, the most that were seen waiting, and how many it holds. */
+  ring: { readonly waiting: number; readonly peak: number; readonly slots: number } | null;
+}
+
+/** What the operator may choose. Back ends take what means something to them. */
+export interface PacketIoOptions {
+  /** Microseconds to look for frames again and again before sleeping, at most; 0: never. */
+  readonly spinUs?: number;
+  /** Hand frames to the card past its queueing discipline. */
+  readonly bypassQueue?: boolean;
+  /** Frames a receive ring holds, about, on a link with the usual MTU; others get the same memory. */
+  readonly ringSlots?: number;
 }
 
 export class PacketIoError extends Error {
@@ -59,5 +78,7 @@ export interface PacketIoKind {
   readonly thread: 'any' | 'main';
   /** `null`: works here; otherwise the reason why not, as one sentence with the way out. */
   unavailable(): Promise<string | null>;
-  open(): Promise<PacketIo>;
+  open(options?: PacketIoOptions): Promise<PacketIo>;
+  /** How this process reaches the system's calls, or `null` when it does not matter. */
+  provider?(): string | null;
 }

@@ -13,7 +13,7 @@ import {
   writeSegment,
 } from '../wire/segment.ts';
 import { countTransmitError } from './counters.ts';
-import type { Link, PacketIoCounters } from './packet-io.ts';
+import type { Link, LinkCounters, PacketIoCounters } from './packet-io.ts';
 
 const SOURCE_MAC_AT = 6;
 const ETHERTYPE_IPV4 = 0x0800;
@@ -32,8 +32,17 @@ const ERRNO_OF: readonly (readonly [sentence: string, name: string])[] = [
   ['Invalid argument', 'EINVAL'],
 ];
 
+export interface SendingLink {
+  readonly link: Link;
+  /** `null` while the link is down. */
+  readonly handle: CaptureHandle | null;
+  readonly counters: LinkCounters;
+}
+
 export class PcapSender {
   readonly #counters: PacketIoCounters;
+  /** Those of the link that is sent on now. */
+  #linkCounters: LinkCounters | null = null;
   readonly #raw: RawIpSender | null;
   #rawPending = 0;
   readonly #segment = new Uint8Array(SEGMENT_FRAME_BYTES_MAX);
@@ -45,7 +54,14 @@ export class PcapSender {
   }
 
   /** Sends frame `i`, cut up when the link cannot take it whole. False when it was refused; then it is counted. */
-  send(batch: PacketBatch, i: number, link: Link | null, handle: CaptureHandle | null): boolean {
+  send(batch: PacketBatch, i: number, to: SendingLink | null): boolean {
+    this.#linkCounters = to?.counters ?? null;
+    const sent = this.#send(batch, i, to?.link ?? null, to?.handle ?? null);
+    if (sent && to !== null) to.counters.transmitted++;
+    return sent;
+  }
+
+  #send(batch: PacketBatch, i: number, link: Link | null, handle: CaptureHandle | null): boolean {
     if (link === null) return this.#refuse('detached');
     if (handle === null) return this.#refuse('ENETDOWN');
     const { bytes } = batch;
@@ -104,13 +120,15 @@ export class PcapSender {
     this.#rawPending++;
     raw.send(packet, destination, (error) => {
       this.#rawPending--;
-      if (error !== null) this.#refuse(errnoOf(error.message));
+      // Told later, when the link is not known any more.
+      if (error !== null) countTransmitError(this.#counters, errnoOf(error.message));
     });
     return true;
   }
 
   #refuse(reason: string): false {
     countTransmitError(this.#counters, reason);
+    if (this.#linkCounters !== null) countTransmitError(this.#linkCounters, reason);
     return false;
   }
 }

@@ -9,9 +9,16 @@ import { linkEpoch, linkIsDown } from '../native/link-state.ts';
 import { OWN_LOOPBACK_MAC } from '../native/packet-socket.ts';
 import { FrameFlag, HEADROOM_BYTES, NO_LINK, PacketBatch } from '../wire/packet-batch.ts';
 import { carriesTcp, ETHERNET_HEADER_BYTES, looksPartial, looksTruncated, payloadBytesMax } from '../wire/segment.ts';
-import { createCounters } from './counters.ts';
+import { createCounters, createLinkCounters } from './counters.ts';
 import { FrameQueue } from './frame-queue.ts';
-import { type Link, type PacketIo, type PacketIoCounters, PacketIoError, type PacketIoKind } from './packet-io.ts';
+import {
+  type Link,
+  type LinkCounters,
+  type PacketIo,
+  type PacketIoCounters,
+  PacketIoError,
+  type PacketIoKind,
+} from './packet-io.ts';
 import { PcapSender } from './pcap-sender.ts';
 import { SegmentSizes } from './segment-sizes.ts';
 
@@ -53,6 +60,7 @@ interface CapturedLink {
   epoch: string | null;
   /** Closed only to let the event loop run: to be opened again in its next turn. */
   paused: boolean;
+  readonly counters: LinkCounters;
 }
 
 export class Pcap implements PacketIo {
@@ -87,10 +95,19 @@ export class Pcap implements PacketIo {
     return [...this.#captured.values()].map((each) => each.link);
   }
 
+  /** What libpcap lost before it told us is not known. */
+  linkCounters(): readonly LinkCounters[] {
+    return [...this.#captured.values()].map(({ counters }) => ({
+      ...counters,
+      transmitErrors: { ...counters.transmitErrors },
+    }));
+  }
+
   attach(link: Link): void {
     this.detach(link.index);
     const buffer = new Uint8Array(FRAME_BYTES_MAX + 1);
-    const captured: CapturedLink = { link, buffer, handle: null, epoch: null, paused: false };
+    const counters = createLinkCounters(link.name);
+    const captured: CapturedLink = { link, buffer, handle: null, epoch: null, paused: false, counters };
     // libpcap refuses a link that is down; the watch opens it when it comes up.
     if (!linkIsDown(link.name)) this.#open(captured);
     this.#captured.set(link.index, captured);
@@ -126,6 +143,7 @@ export class Pcap implements PacketIo {
       batch.mark[slot] = 0;
       batch.flags[slot] = looksPartial(batch.bytes, start, start + length) ? FrameFlag.PARTIAL_CHECKSUM : 0;
       batch.segmentBytes[slot] = this.#segmentBytesOf(batch.bytes, start, start + length, captured.link.mtu);
+      captured.counters.received++;
       batch.count++;
     }
     this.counters.received += batch.count;
@@ -149,7 +167,7 @@ export class Pcap implements PacketIo {
       if (egress < 0) continue;
       const to = this.#captured.get(egress);
       this.#segmentSizes.learn(batch.bytes, batch.start[i] as number, batch.end[i] as number);
-      if (this.#sender.send(batch, i, to?.link ?? null, to?.handle ?? null)) sent++;
+      if (this.#sender.send(batch, i, to ?? null)) sent++;
     }
     this.counters.transmitted += sent;
     return sent;
@@ -198,18 +216,23 @@ export class Pcap implements PacketIo {
     if (captured.handle === null) return;
     this.#beginTurn();
     if (truncated || looksTruncated(captured.buffer, 0, length)) {
-      this.counters.receiveDrops++;
+      this.#countDrop(captured);
       return;
     }
     // The event loop may be standing still because more frames come: then the work is done from here.
     if (!this.#queue.push(captured.buffer, length, captured.link.index)) {
       this.#deliver();
-      if (!this.#queue.push(captured.buffer, length, captured.link.index)) this.counters.receiveDrops++;
+      if (!this.#queue.push(captured.buffer, length, captured.link.index)) this.#countDrop(captured);
     }
     if (++this.#drainedFrames % DRAIN_CHECK_FRAMES !== 0) return;
     if (performance.now() - this.#drainSinceMs <= DRAIN_MS_MAX) return;
     this.#release(captured);
     captured.paused = true;
+  }
+
+  #countDrop({ counters }: CapturedLink): void {
+    counters.receiveDrops++;
+    this.counters.receiveDrops++;
   }
 
   /** The first frame since the event loop's last turn asks for the next one. */

@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { UNIT_NAMES, unitText } from '../../src/cli/systemd-units.ts';
-import { nativeCallsWork } from '../../src/native/ffi.ts';
+import { nativeCallsWork } from '../../src/native/ffi-provider.ts';
 import { buildForProcesses } from '../support/built.ts';
 import { temporaryDirectory } from '../support/served.ts';
 
@@ -85,7 +85,7 @@ describe.skipIf(!supported)('under systemd (needs root, systemd, cgroup2 and kof
 
   test('both are ready, and say what they do', () => {
     expect(show('uipvsd', 'ActiveState')).toBe('active');
-    expect(show('uipvsd', 'StatusText')).toBe('packet-mmsg, links lo');
+    expect(show('uipvsd', 'StatusText')).toBe('packet-ring, links lo');
     expect(show('uldirectord', 'StatusText')).toBe('1 virtual service with 1 real server');
     expect(table()).toMatch(/127\.0\.0\.1:1 +Masq +1 /);
   });

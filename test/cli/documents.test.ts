@@ -98,11 +98,11 @@ describe('bash', () => {
     [['uipvs', 'connections', '--limit', ''], []],
     [
       ['uipvsd', '--io', ''],
-      ['packet-mmsg', 'pcap'],
+      ['packet-ring', 'packet-mmsg', 'pcap'],
     ],
     [
       ['uipvsd', '--io', '=', 'p'],
-      ['packet-mmsg', 'pcap'],
+      ['packet-ring', 'packet-mmsg', 'pcap'],
     ],
     [['uipvsd', '--guard', 'off', '--sn'], ['--snat']],
     [

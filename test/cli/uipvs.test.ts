@@ -296,7 +296,50 @@ describe('io', () => {
       thread: 'any',
       available: false,
       reason: 'the package cap is not installed',
+      ffi: null,
     });
+  });
+
+  test('says what the system calls go through', async () => {
+    backEnds = [{ ...kind('packet-ring', null), provider: () => 'koffi 3.3.4' }];
+    expect((await uipvs('io')).stdout).toContain('works here, through koffi 3.3.4\n');
+    expect(JSON.parse((await uipvs('io', '--json')).stdout)[0].ffi).toBe('koffi 3.3.4');
+  });
+
+  test('with --watch shows what each link of the daemon does, second by second', async () => {
+    const looks = [true, true, false];
+    const pause = async () => looks.shift() ?? false;
+    const { code, stdout } = await uipvsWith({ pause }, 'io', '--watch');
+    expect(code).toBe(0);
+    expect(stdout.startsWith('packet-mmsg\n\nLINK ')).toBe(true);
+    const rows = stdout.split('\n').filter((line) => line.startsWith('eth0'));
+    expect(rows).toHaveLength(3);
+    // The first look has nothing to compare with.
+    expect(rows[0]).toMatch(/^eth0 +0 +0 +0 +0 +12 \(300\) 4096 {2}dropped 3$/);
+    expect(stdout).toMatch(/^lo .*- {2}ENOBUFS 2$/m);
+
+    const lines = (await uipvsWith({ pause: async () => false }, 'io', '--watch', '--json')).stdout.trim().split('\n');
+    expect(JSON.parse(lines[0] as string)).toMatchObject({
+      io: 'packet-mmsg',
+      ioPassedOver: [],
+      ffi: null,
+      intervalSeconds: 0,
+      links: [
+        { link: 'eth0', ring: { slots: 4096 }, perSecond: { received: 0 } },
+        { link: 'lo', transmitErrors: { ENOBUFS: 2 } },
+      ],
+    });
+  });
+
+  test('rates are those since the look before', async () => {
+    let looks = 0;
+    const pause = () => new Promise<boolean>((resolve) => setTimeout(resolve, 20, ++looks < 2));
+    const { stdout } = await uipvsWith({ pause }, 'io', '--watch', '--json');
+    const second = JSON.parse(stdout.trim().split('\n')[1] as string);
+    expect(second.intervalSeconds).toBeGreaterThan(0);
+    expect(second.links[0].perSecond.received).toBeGreaterThan(0);
+    expect(second.links[0].perSecond.received).toBeLessThanOrEqual(1_000 / 0.019);
+    expect(second.links[1].perSecond).toEqual({ received: 0, transmitted: 0, receiveDrops: 0, transmitErrors: 0 });
   });
 
   test('is a failure when none works', async () => {

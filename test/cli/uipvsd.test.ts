@@ -23,6 +23,9 @@ describe('the options of uipvsd', () => {
       sendProxy: null,
       acceptProxy: [],
       io: null,
+      spinUs: 0,
+      bypassQueue: false,
+      ringSlots: 4_096,
       sourceNat: 'none',
       connectionsMax: 1_048_576,
       links: null,
@@ -33,7 +36,8 @@ describe('the options of uipvsd', () => {
   });
 
   test('every option is read', async () => {
-    const words = '--io pcap --snat 192.0.2.10 --connections-max 5000 --link eth0 --link eth1';
+    const words =
+      '--io pcap --spin-us 50 --bypass-queue --ring-slots 512 --snat 192.0.2.10 --connections-max 5000 --link eth0 --link eth1';
     const { options } = await read(
       ...words.split(' '),
       '--guard=off',
@@ -47,6 +51,9 @@ describe('the options of uipvsd', () => {
       sendProxy: null,
       acceptProxy: [],
       io: 'pcap',
+      spinUs: 50,
+      bypassQueue: true,
+      ringSlots: 512,
       sourceNat: '192.0.2.10',
       connectionsMax: 5_000,
       links: ['eth0', 'eth1'],
@@ -58,6 +65,8 @@ describe('the options of uipvsd', () => {
 
   test.each([
     ['--io', 'dpdk'],
+    ['--spin-us', '1001'],
+    ['--ring-slots', '10'],
     ['--snat', '192.0.2'],
     ['--snat', '192.0.2.256'],
     ['--snat', '192.0.2.010'],

@@ -225,6 +225,19 @@ describe('the process uipvsd', () => {
     expect(existsSync(at.socket.replace('.sock', '.pid'))).toBe(false);
   });
 
+  test('says why a better I/O back end is not used, when it is ready and whenever it is asked', async () => {
+    const at = place();
+    const { child, finished } = await launchReady(at, { FAKE_PASSED_OVER: 'packet-ring: no rings here' });
+    const { daemon } = (await connectDataPlane(at.socket).then(async (plane) => {
+      const status = await plane.status();
+      await plane.close();
+      return status;
+    })) as { daemon: { settings: object } };
+    expect(daemon.settings).toMatchObject({ io: 'fake', ioPassedOver: ['packet-ring: no rings here'], ffi: 'koffi 3' });
+    child.kill('SIGTERM');
+    expect((await finished).stdout).toMatch(/^uipvsd ready: fake \(not packet-ring: no rings here\), /);
+  });
+
   test.each(['SIGINT', 'SIGHUP'] as const)('ends with 0 on %s', async (signal) => {
     const { child, finished } = await launchReady(place());
     child.kill(signal);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { LabHost, type LabRun, whyNoLab, withFolder } from './support.ts';
 
-const BACK_ENDS = ['packet-mmsg', 'pcap'] as const;
+const BACK_ENDS = ['packet-ring', 'packet-mmsg', 'pcap'] as const;
 /** Tunnels are in scenarios.test.ts. */
 const MODES = ['fullnat', 'masq', 'dr'] as const;
 const SERVERS = ['192.168.1.11', '192.168.1.12', '192.168.1.13'];
@@ -12,8 +12,11 @@ const FALLBACK = '127.0.0.1';
 const LONG_MS = 120_000;
 
 /** Why labs cannot run here, by back end. */
-const WHY_NOT = { 'packet-mmsg': whyNoLab('packet-mmsg'), pcap: whyNoLab('pcap') };
-const WHY_NO_CAPTURE = whyNoLab('packet-mmsg', ['tcpdump', 'tshark', 'ethtool']);
+const WHY_NOT = Object.fromEntries(BACK_ENDS.map((io) => [io, whyNoLab(io)])) as Record<
+  (typeof BACK_ENDS)[number],
+  string | null
+>;
+const WHY_NO_CAPTURE = whyNoLab('packet-ring', ['tcpdump', 'tshark', 'ethtool']);
 
 /** Ends the test here, with the reason in the list of skipped tests, unless there is none. */
 type Skip = (condition: boolean, note?: string) => void;
@@ -24,7 +27,7 @@ function needs(skip: Skip, reason: string | null): void {
 let opened: LabHost | null = null;
 let before: Record<string, string> = {};
 beforeEach(async () => {
-  if (WHY_NOT['packet-mmsg'] !== null && WHY_NOT.pcap !== null) return;
+  if (Object.values(WHY_NOT).every((reason) => reason !== null)) return;
   opened = await LabHost.open();
   before = opened.traces();
 });
@@ -87,7 +90,7 @@ describe(
   'servers that die',
   () => {
     test('one of three: what was under way to it is lost, then the other two serve everything', async ({ skip }) => {
-      needs(skip, WHY_NOT['packet-mmsg']);
+      needs(skip, WHY_NOT['packet-ring']);
       const run = startLab('--kill', '192.168.1.12@300', '--requests', '3000', '--json');
       const result = await run.result();
       const [first, dead, third] = SERVERS.map((address) => result.perServer[address]);
@@ -102,7 +105,7 @@ describe(
     });
 
     test('all three: the fallback on the director answers, until one of them is back', async ({ skip }) => {
-      needs(skip, WHY_NOT['packet-mmsg']);
+      needs(skip, WHY_NOT['packet-ring']);
       const kills = SERVERS.flatMap((address) => ['--kill', `${address}@300`]);
       const run = startLab(...kills, '--revive', '192.168.1.11@2000', '--requests', '3000', '--json');
       const result = await run.result();
@@ -124,7 +127,7 @@ describe(
   'a lab that ends badly',
   () => {
     test('Ctrl-C in the middle of the traffic removes everything', async ({ skip }) => {
-      needs(skip, WHY_NOT['packet-mmsg']);
+      needs(skip, WHY_NOT['packet-ring']);
       const run = startLab('--requests', '1000000');
       await run.says('client: ab');
       expect(host().output('ip', 'netns', 'list')).toContain(`uipvs-${run.id}-director`);
@@ -135,7 +138,7 @@ describe(
     });
 
     test('Ctrl-C while the network is being built removes everything', async ({ skip }) => {
-      needs(skip, WHY_NOT['packet-mmsg']);
+      needs(skip, WHY_NOT['packet-ring']);
       const run = startLab();
       await run.says('building the network');
       run.process.kill('SIGINT');
@@ -159,7 +162,7 @@ describe(
     );
 
     test('a killed lab is removed by lab clean, and a running one is left alone', async ({ skip }) => {
-      needs(skip, WHY_NOT['packet-mmsg']);
+      needs(skip, WHY_NOT['packet-ring']);
       const killed = startLab('--requests', '1000000');
       await killed.says('client: ab');
       const running = startLab('--requests', '1000000');

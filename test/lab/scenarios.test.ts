@@ -6,7 +6,7 @@ import { ADDRESSES } from '../../src/lab/addresses.ts';
 import type { LabResult } from '../../src/lab/report.ts';
 import { LabHost, type LabRun, whyNoLab } from './support.ts';
 
-const BACK_ENDS = ['packet-mmsg', 'pcap'] as const;
+const BACK_ENDS = ['packet-ring', 'packet-mmsg', 'pcap'] as const;
 const LONG_MS = 120_000;
 const REQUESTS = 300;
 const CONCURRENCY = 20;
@@ -24,7 +24,7 @@ afterEach(async () => {
 
 /** Runs a lab to its end on a host of its own. Skips the test, with the reason, where that cannot be. */
 async function runLab(skip: Skip, words: readonly string[], programs: readonly string[] = []) {
-  const io = words.includes('pcap') ? 'pcap' : 'packet-mmsg';
+  const io = words.includes('pcap') ? 'pcap' : 'packet-ring';
   const reason = whyNoLab(io, programs);
   skip(reason !== null, reason ?? '');
   host = await LabHost.open();

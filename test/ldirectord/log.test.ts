@@ -8,7 +8,7 @@ import { parseConfiguration } from '../../src/ldirectord/config.ts';
 import { formatLogLine, formatPlainLine, formatSyslog, openLog } from '../../src/ldirectord/log.ts';
 import { MaintenanceDirectory } from '../../src/ldirectord/maintenance.ts';
 import { formatMonitorLine } from '../../src/ldirectord/monitor-file.ts';
-import { nativeCallsWork } from '../../src/native/ffi.ts';
+import { nativeCallsWork } from '../../src/native/ffi-provider.ts';
 import { DatagramReceiver } from '../support/datagram-receiver.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'uild-'));
@@ -65,21 +65,24 @@ describe('syslog', () => {
     expect(formatSyslog(DATE, 'daemon', 'x')).toBe(`<30>Nov  3 02:50:12 ldirectord[${process.pid}]: x`);
   });
 
-  test.skipIf(!nativeCallsWork())('listens at a real socket, and may go away for a while (needs koffi)', () => {
-    const complaints: string[] = [];
-    const socket = join(folder, 'syslog');
-    const places = { complain: (text: string) => complaints.push(text), sendDatagram, syslogSocket: socket };
-    const log = openLog('local0', 'a.cf', places);
-    log('lost');
-    log('lost too');
-    expect(complaints).toEqual([expect.stringContaining('unable to log to syslog')]);
-    const receiver = new DatagramReceiver(socket);
-    log('heard');
-    expect(receiver.received()).toEqual([expect.stringMatching(/^<134>.*: heard$/)]);
-    receiver.close();
-    log('lost again');
-    expect(complaints).toHaveLength(2);
-  });
+  test.skipIf(!nativeCallsWork())(
+    'listens at a real socket, and may go away for a while (needs koffi or node:ffi)',
+    () => {
+      const complaints: string[] = [];
+      const socket = join(folder, 'syslog');
+      const places = { complain: (text: string) => complaints.push(text), sendDatagram, syslogSocket: socket };
+      const log = openLog('local0', 'a.cf', places);
+      log('lost');
+      log('lost too');
+      expect(complaints).toEqual([expect.stringContaining('unable to log to syslog')]);
+      const receiver = new DatagramReceiver(socket);
+      log('heard');
+      expect(receiver.received()).toEqual([expect.stringMatching(/^<134>.*: heard$/)]);
+      receiver.close();
+      log('lost again');
+      expect(complaints).toHaveLength(2);
+    },
+  );
 
   test('is reached through logger where no datagram can be sent', async () => {
     const logger = join(folder, 'logger');

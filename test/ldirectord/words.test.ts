@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import { nativeCallsWork } from '../../src/native/ffi.ts';
+import { nativeCallsWork } from '../../src/native/ffi-provider.ts';
 import type { Compiled } from '../health/compiled.ts';
 import { DatagramReceiver } from '../support/datagram-receiver.ts';
 import { compileProgram, Host } from './program-world.ts';
@@ -221,7 +221,7 @@ describe('in the foreground', () => {
     expect(await running.ended).toBe(0);
   });
 
-  test.skipIf(!nativeCallsWork())('systemd hears how it fares (needs koffi)', async () => {
+  test.skipIf(!nativeCallsWork())('systemd hears how it fares (needs koffi or node:ffi)', async () => {
     const receiver = new DatagramReceiver(join(host.folder, 'notify'));
     const heard = () => receiver.received().map((message) => message.replace(/USEC=\d+/, 'USEC=N'));
     host.write(SERVICE);

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { nativeCallsWork } from '../../src/native/ffi.ts';
+import { nativeCallsWork } from '../../src/native/ffi-provider.ts';
 import { sendUnixDatagram } from '../../src/native/unix-datagram.ts';
 import { DatagramReceiver } from '../support/datagram-receiver.ts';
 import { temporaryDirectory } from '../support/served.ts';
 
-describe.skipIf(!nativeCallsWork())('a Unix datagram (needs koffi)', () => {
+describe.skipIf(!nativeCallsWork())('a Unix datagram (needs koffi or node:ffi)', () => {
   test.each(['in a directory', 'with an abstract name'])('reaches a socket %s', (where) => {
     const path = where.includes('abstract') ? `@uild-${process.pid}` : join(temporaryDirectory(), 'socket');
     const receiver = new DatagramReceiver(path);

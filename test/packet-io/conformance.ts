@@ -3,7 +3,7 @@
  * at the far end of each link; frames are those of support/frames.ts, told apart by their text.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { PacketIoCounters } from '../../src/packet-io/packet-io.ts';
+import type { LinkCounters, PacketIoCounters } from '../../src/packet-io/packet-io.ts';
 import type { FrameToSend, SeenFrame } from './support/agent.ts';
 import { experimentalFrame, textOf } from './support/frames.ts';
 
@@ -15,6 +15,8 @@ export interface Rig {
     detach(place: number): Promise<void>;
     links(): Promise<number[]>;
     counters(): Promise<PacketIoCounters>;
+    /** Absent in back ends that do not count link by link. */
+    linkCounters?(): Promise<readonly LinkCounters[]>;
     /** How long `wait(timeoutMs)` took with nothing received before it; `null` for those that never wait. */
     wait: ((timeoutMs: number) => Promise<number>) | null;
   };
@@ -127,6 +129,15 @@ export function packetIoConformance(name: string, refused: string | null, create
       const after = await rig.subject.counters();
       expect(after.received - before.received).toBeGreaterThanOrEqual(5);
       expect(after.transmitted - before.transmitted).toBe(4);
+
+      const links = await rig.subject.linkCounters?.();
+      if (links === undefined) return;
+      const sum = (of: (link: LinkCounters) => number) => links.reduce((total, link) => total + of(link), 0);
+      // A link that is attached again begins anew.
+      expect(sum((link) => link.received)).toBeLessThanOrEqual(after.received);
+      expect(links[0]?.received).toBeGreaterThanOrEqual(5);
+      expect(links[0]?.transmitted).toBeGreaterThanOrEqual(4);
+      expect(sum((link) => link.transmitted)).toBeLessThanOrEqual(after.transmitted);
     });
 
     test('wait returns soon when a frame comes, and when its time is over', async (context) => {

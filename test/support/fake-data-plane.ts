@@ -83,6 +83,7 @@ export class FakeDataPlane implements DataPlane {
   pageItems = 2;
   /** Awaited before each command. */
   before: (command: Command) => Promise<void> | void = () => {};
+  #frames = 0;
   #timeouts: Timeouts = DEFAULT_TIMEOUTS;
   readonly #settings = defaultSettings();
   readonly #services = new Map<string, Entry>();
@@ -192,6 +193,22 @@ export class FakeDataPlane implements DataPlane {
           passes: {},
           connections: this.connections.length,
           connectionsMax: 1024,
+        };
+      case 'getLinkCounters':
+        // As if so many frames had passed since the last time it was asked.
+        this.#frames += 1_000;
+        return {
+          links: [
+            {
+              link: 'eth0',
+              received: this.#frames,
+              transmitted: 0,
+              receiveDrops: 3,
+              transmitErrors: {},
+              ring: { waiting: 12, peak: 300, slots: 4096 },
+            },
+            { link: 'lo', received: 0, transmitted: 9, receiveDrops: 0, transmitErrors: { ENOBUFS: 2 }, ring: null },
+          ],
         };
       default:
         throw notSupportedYet(command.name);

@@ -38,7 +38,13 @@ const FAKE: DataPlaneKind = {
     dataPlane.pageItems = 1_000;
     if (process.env['FAKE_CLOSE'] === 'never') dataPlane.close = () => new Promise(() => setInterval(() => {}, 1_000));
     if (process.env['FAKE_MISTAKE']) setTimeout(() => Promise.reject(new Error('an invariant broke')), 300);
-    return { dataPlane, io: 'fake', links: ['eth0', 'lo'] };
+    const passedOver = process.env['FAKE_PASSED_OVER'];
+    return {
+      dataPlane,
+      io: 'fake',
+      links: ['eth0', 'lo'],
+      ...(passedOver === undefined ? {} : { ioPassedOver: [passedOver], ffi: 'koffi 3' }),
+    };
   },
 };
 

@@ -38,6 +38,7 @@ async function open(options: DaemonCommandLine, logger: Logger): Promise<OpenedD
   };
   const dataPlane = await startPacketDataPlane({
     ...(options.io === null ? {} : { io: options.io }),
+    ioOptions: { spinUs: options.spinUs, bypassQueue: options.bypassQueue, ringSlots: options.ringSlots },
     connectionsMax: options.connectionsMax,
     sourceNat: options.sourceNat,
     guard: options.guard,
@@ -49,6 +50,8 @@ async function open(options: DaemonCommandLine, logger: Logger): Promise<OpenedD
   return {
     dataPlane,
     io: dataPlane.io,
+    ioPassedOver: dataPlane.ioPassedOver,
+    ffi: dataPlane.ffi,
     links: links
       .map(({ name }) => name)
       .filter((name) => name !== ENGINE_LINK_NAME)

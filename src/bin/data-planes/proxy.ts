@@ -5,7 +5,7 @@ export const proxy: DataPlaneKind = {
   name: 'proxy',
   summary: 'ordinary sockets: TCP and UDP by masquerade only, servers see the address of this host; needs nothing',
   sharesNamespace: true,
-  fits: ({ io, links }) => io === null && links === null,
+  fits: ({ io, links, spinUs, bypassQueue }) => io === null && links === null && spinUs === 0 && !bypassQueue,
   unavailable: async () => null,
   open: async (options) => {
     const { openProxy } = await import('../../../native-free/index.ts');

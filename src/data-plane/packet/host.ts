@@ -3,6 +3,7 @@ import { randomInt } from 'node:crypto';
 import { CONNECTIONS_MAX_DEFAULT } from '../../model/limits.ts';
 import type { SourceNat } from '../../model/service.ts';
 import { LIVE_KINDS } from '../../packet-io/index.ts';
+import type { PacketIoOptions } from '../../packet-io/packet-io.ts';
 import { PACKET_ENGINE_CAPABILITIES } from '../capabilities.ts';
 import { chooseIo } from './choose-io.ts';
 import type { WorkerStart } from './messages.ts';
@@ -13,6 +14,7 @@ import { WorkerSession } from './worker-session.ts';
 export interface PacketDataPlaneOptions {
   /** Name of an I/O back end. Absent: the best that works here, and the log says why better ones do not. */
   readonly io?: string;
+  readonly ioOptions?: PacketIoOptions;
   /** Rows of the connection table. */
   readonly connectionsMax?: number;
   /** For services that do not say. Default `none`. */
@@ -34,9 +36,13 @@ export interface PacketDataPlaneOptions {
 export async function startPacketDataPlane(options: PacketDataPlaneOptions): Promise<PacketDataPlane> {
   const { kind, passedOver } = await chooseIo(LIVE_KINDS, options.io);
   for (const reason of passedOver) options.log.warn(`not used: ${reason}`);
-  options.log.info(`frames are carried by ${kind.name}: ${kind.summary}`);
+  const ffi = kind.provider?.() ?? null;
+  options.log.info(
+    `frames are carried by ${kind.name}: ${kind.summary}${ffi === null ? '' : `; calls go through ${ffi}`}`,
+  );
   const start: WorkerStart = {
     io: kind.name,
+    ioOptions: options.ioOptions ?? {},
     seed: randomInt(2 ** 32),
     connectionsMax: options.connectionsMax ?? CONNECTIONS_MAX_DEFAULT,
     sourceNat: options.sourceNat ?? 'none',
@@ -45,6 +51,8 @@ export async function startPacketDataPlane(options: PacketDataPlaneOptions): Pro
   return PacketDataPlane.start({
     capabilities: PACKET_ENGINE_CAPABILITIES,
     io: kind.name,
+    ioPassedOver: passedOver,
+    ffi,
     startWorker: () => new WorkerSession((begin, listeners) => spawn(workerEntry(), begin, listeners), start),
     links: options.links ?? null,
     guard: options.guard ?? 'on',

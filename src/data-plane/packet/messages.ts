@@ -3,11 +3,13 @@ import type { Command } from '../../model/commands.ts';
 import type { ErrorCode } from '../../model/errors.ts';
 import type { NetworkSnapshot } from '../../model/network.ts';
 import type { SourceNat } from '../../model/service.ts';
+import type { PacketIoOptions } from '../../packet-io/packet-io.ts';
 
 /** Everything a worker must know before its first turn. */
 export interface WorkerStart {
   /** Name of the I/O back end. */
   readonly io: string;
+  readonly ioOptions: PacketIoOptions;
   readonly seed: number;
   readonly connectionsMax: number;
   readonly sourceNat: SourceNat;

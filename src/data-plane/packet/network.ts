@@ -67,12 +67,18 @@ export interface NetworkFacts {
   readonly localPortRange: string;
 }
 
+/** The engine's view, and what concerns the host alone. */
+export interface HostNetwork extends NetworkSnapshot {
+  /** Links that would be served if they were up. */
+  readonly downLinks: readonly { readonly index: number; readonly name: string }[];
+}
+
 /**
  * The network of this process's namespace. `links`: the names to serve, `null` for all. The snapshot's links are
  * the ones to serve, and no others; its routes may lead out by links that are not served, which the engine takes
  * as no way. Throws an IpvsError when iproute2 is missing or does not work.
  */
-export async function readNetwork(links: readonly string[] | null): Promise<NetworkSnapshot> {
+export async function readNetwork(links: readonly string[] | null): Promise<HostNetwork> {
   const [addresses, ipv4, ipv6, neighbors, localPortRange] = await Promise.all([
     ipJson<IpLink>(['-details', 'address', 'show']),
     ipJson<IpRoute>(['-4', 'route', 'show', 'table', 'all']),
@@ -100,7 +106,7 @@ async function ipJson<T>(args: readonly string[]): Promise<T[]> {
 }
 
 /** The pure part. */
-export function snapshotOf(facts: NetworkFacts, allowed: readonly string[] | null): NetworkSnapshot {
+export function snapshotOf(facts: NetworkFacts, allowed: readonly string[] | null): HostNetwork {
   const indexes = new Map(facts.links.map((link) => [link.ifname, link.ifindex]));
   const links = facts.links.filter((link) => isServed(link, allowed)).map(toLink);
   const hostSide = indexes.get(HOST_LINK_NAME);
@@ -110,6 +116,9 @@ export function snapshotOf(facts: NetworkFacts, allowed: readonly string[] | nul
   ];
   return {
     links,
+    downLinks: facts.links
+      .filter((link) => isServable(link, allowed) && !isUp(link))
+      .map(({ ifindex, ifname }) => ({ index: ifindex, name: ifname })),
     // The stack's routes to the engine are none for the engine.
     routes: routes.filter((route) => route.linkIndex !== hostSide),
     neighbors: facts.neighbors
@@ -125,7 +134,14 @@ export function snapshotOf(facts: NetworkFacts, allowed: readonly string[] | nul
  * and the stack's end of the host link is the stack's. The engine's end is always served.
  */
 export function isServed(link: IpLink, allowed: readonly string[] | null): boolean {
-  if (!link.flags.includes('UP')) return false;
+  return isUp(link) && isServable(link, allowed);
+}
+
+function isUp(link: IpLink): boolean {
+  return link.flags.includes('UP');
+}
+
+function isServable(link: IpLink, allowed: readonly string[] | null): boolean {
   if (link.ifname === HOST_LINK_NAME) return false;
   if (link.ifname === ENGINE_LINK_NAME) return true;
   if (link.link_type !== 'ether' && link.link_type !== 'loopback') return false;

@@ -7,13 +7,12 @@ import type { Answer, Command, CommandName } from '../../model/commands.ts';
 import type { Capabilities, DataPlane } from '../../model/data-plane.ts';
 import { IpvsError } from '../../model/errors.ts';
 import type { DataPlaneEvent } from '../../model/events.ts';
-import type { NetworkSnapshot } from '../../model/network.ts';
 import { formatServiceKey } from '../../model/service.ts';
 import { AcceptedSpecs, entriesNeededBy } from '../accepted-specs.ts';
 import { eventOf, Watchers } from '../changes.ts';
 import { Defences } from './defences.ts';
 import { ENGINE_LINK_NAME } from './host-link.ts';
-import { localPrefixesOf, readNetwork } from './network.ts';
+import { type HostNetwork, localPrefixesOf, readNetwork } from './network.ts';
 import { NetworkWatch } from './network-watch.ts';
 import type { Gauges } from './scoreboard.ts';
 import { SyncMembership } from './sync-membership.ts';
@@ -30,6 +29,10 @@ export interface PacketDataPlaneParts {
   readonly capabilities: Capabilities;
   /** Name of the I/O back end. */
   readonly io: string;
+  /** Better ones that do not work here, with the reasons. */
+  readonly ioPassedOver: readonly string[];
+  /** What the back end's system calls go through, or `null`. */
+  readonly ffi: string | null;
   /** Starts one worker; called again for each replacement. */
   readonly startWorker: () => WorkerSession;
   /** Names of the links to serve, `null` for all. */
@@ -45,6 +48,10 @@ export class PacketDataPlane implements DataPlane {
   readonly capabilities: Capabilities;
   /** Name of the I/O back end that carries the frames. */
   readonly io: string;
+  /** Better ones that do not work here, with the reasons. */
+  readonly ioPassedOver: readonly string[];
+  /** What the back end's system calls go through, or `null`. */
+  readonly ffi: string | null;
   readonly #parts: PacketDataPlaneParts;
   readonly #watchers = new Watchers();
   readonly #accepted = new AcceptedSpecs();
@@ -52,7 +59,7 @@ export class PacketDataPlane implements DataPlane {
   #keeper!: WorkerKeeper;
   readonly #syncMembership = new SyncMembership((message) => this.#notice('warning', message));
   #networkWatch: NetworkWatch | null = null;
-  #network: NetworkSnapshot;
+  #network: HostNetwork;
   /** What the worker said it serves, joined; and what was last complained about. */
   #served = '';
   #complaint = '';
@@ -60,9 +67,11 @@ export class PacketDataPlane implements DataPlane {
   #tail: Promise<unknown> = Promise.resolve();
   #closed = false;
 
-  private constructor(parts: PacketDataPlaneParts, network: NetworkSnapshot) {
+  private constructor(parts: PacketDataPlaneParts, network: HostNetwork) {
     this.capabilities = parts.capabilities;
     this.io = parts.io;
+    this.ioPassedOver = parts.ioPassedOver;
+    this.ffi = parts.ffi;
     this.#parts = parts;
     this.#network = network;
   }
@@ -175,7 +184,7 @@ export class PacketDataPlane implements DataPlane {
     }
   }
 
-  async #apply(read: NetworkSnapshot): Promise<void> {
+  async #apply(read: HostNetwork): Promise<void> {
     if (sameNetwork(read, this.#network)) return;
     const before = this.#network;
     this.#network = await this.#guardLinks(read, before);
@@ -185,7 +194,7 @@ export class PacketDataPlane implements DataPlane {
   }
 
   /** Returns the network without the links that cannot be guarded: serving them would bring resets. */
-  async #guardLinks(network: NetworkSnapshot, before?: NetworkSnapshot): Promise<NetworkSnapshot> {
+  async #guardLinks(network: HostNetwork, before?: HostNetwork): Promise<HostNetwork> {
     const { guard } = this.#defences;
     await guard.setSurroundings({
       localPrefixes: localPrefixesOf(network),
@@ -201,7 +210,7 @@ export class PacketDataPlane implements DataPlane {
     return { ...network, links: network.links.filter((link) => !names.has(link.name)) };
   }
 
-  async #tellNetwork(session: WorkerSession, network: NetworkSnapshot): Promise<void> {
+  async #tellNetwork(session: WorkerSession, network: HostNetwork): Promise<void> {
     const { attached, failed } = await session.setNetwork(network);
     for (const { name, reason } of failed) this.#complain(`link ${name} is not served: ${reason}`);
     const links = attached.filter((name) => name !== ENGINE_LINK_NAME).sort();
@@ -224,17 +233,19 @@ export class PacketDataPlane implements DataPlane {
   }
 }
 
-function guardedLinks(network: NetworkSnapshot): { index: number; name: string }[] {
-  return network.links.filter((link) => link.name !== ENGINE_LINK_NAME).map(({ index, name }) => ({ index, name }));
+/** Those that are down as well: when they come up, the stack may hear a client before we hear of them. */
+function guardedLinks({ links, downLinks }: HostNetwork): { index: number; name: string }[] {
+  const guarded = [...links, ...downLinks].filter((link) => link.name !== ENGINE_LINK_NAME);
+  return guarded.map(({ index, name }) => ({ index, name }));
 }
 
 /** Both were made by the same function from lists the kernel keeps in order. */
-function sameNetwork(a: NetworkSnapshot, b: NetworkSnapshot): boolean {
+function sameNetwork(a: HostNetwork, b: HostNetwork): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
 }
 
 /** The host link carries what came by any of the others. Loopback is larger than a veth can be. */
-function hostLinkMtu(network: NetworkSnapshot): number {
+function hostLinkMtu(network: HostNetwork): number {
   const mtus = network.links.filter((link) => !link.loopback && link.name !== ENGINE_LINK_NAME).map((link) => link.mtu);
   return Math.max(HOST_LINK_MTU_MIN, ...mtus);
 }

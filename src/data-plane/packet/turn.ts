@@ -3,8 +3,11 @@ import type { PacketIo } from '../../packet-io/packet-io.ts';
 import type { PacketBatch } from '../../wire/packet-batch.ts';
 import type { PacketEngine } from '../packet-engine.ts';
 
-/** How long a worker without frames sleeps at most when something can wake it, and when nothing can. */
-const IDLE_WAIT_MS = 500;
+/**
+ * How long a worker without frames sleeps at most when something can wake it, and when nothing can. The keeper takes
+ * one that makes no turn for several times as long for stuck.
+ */
+const IDLE_WAIT_MS = 250;
 const IDLE_WAIT_UNWAKEABLE_MS = 50;
 /** Commands come in rows: for a moment after one, a worker that cannot be woken looks for the next more often. */
 const ATTENTIVE_WAIT_MS = 1;

@@ -12,9 +12,13 @@ const RESTART_DELAY_MS_MAX = 30_000;
 const HEALTHY_MS = 60_000;
 /** How long a command waits for a worker that is being restarted. */
 const PATIENCE_MS = 10_000;
-/** A worker that did not finish a turn over this many looks is stuck: an idle one makes several between two. */
-const LOOK_MS = 3_000;
-const LOOKS_MAX = 4;
+/**
+ * An idle worker makes a turn every quarter of a second. One that made none over so many looks is said to be stuck,
+ * within a second; one that still made none much later is ended, for it takes its connections with it.
+ */
+const LOOK_MS = 200;
+const LOOKS_TO_NOTICE = 4;
+const LOOKS_TO_END = 60;
 
 export interface KeeperOwner {
   startWorker(): WorkerSession;
@@ -123,20 +127,29 @@ export class WorkerKeeper {
     });
   }
 
-  /** A thread shows its turns without being asked. */
+  /** A thread shows its turns without being asked. Looks are counted, not time: we may have been held up ourselves. */
   #watchTurns(): NodeJS.Timeout {
     let looks = 0;
     let before = -1;
     let watched: WorkerSession | null = null;
     return setInterval(() => {
       const turns = this.#session?.gauges()?.turns ?? 0;
-      if (this.#session !== watched || turns !== before || turns === 0) looks = 0;
-      else looks += 1;
+      if (this.#session !== watched || turns !== before || turns === 0) {
+        if (looks >= LOOKS_TO_NOTICE && this.#session === watched) {
+          this.#owner.notice('warning', `the packet worker goes on after ${(looks * LOOK_MS) / 1000} s`);
+        }
+        looks = 0;
+      } else {
+        looks += 1;
+      }
       watched = this.#session;
       before = turns;
-      if (looks < LOOKS_MAX) return;
+      if (looks === LOOKS_TO_NOTICE) {
+        this.#owner.notice('error', 'the packet worker is stuck: it has made no turn for almost a second');
+      }
+      if (looks < LOOKS_TO_END) return;
       looks = 0;
-      this.#owner.notice('error', 'the packet worker is stuck');
+      this.#owner.notice('error', `the packet worker is ended: no turn for ${(LOOKS_TO_END * LOOK_MS) / 1000} s`);
       this.#session?.kill();
     }, LOOK_MS).unref();
   }

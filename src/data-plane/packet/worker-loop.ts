@@ -3,6 +3,7 @@
  * end's `wait` and looks into its mailbox once a turn; as a process it lives from events. Either way a command
  * is carried out between two batches, never inside one.
  */
+import type { Command } from '../../model/commands.ts';
 import { type ErrorCode, IpvsError } from '../../model/errors.ts';
 import { BATCH_FRAMES } from '../../model/limits.ts';
 import type { NetworkLink, NetworkSnapshot } from '../../model/network.ts';
@@ -158,7 +159,7 @@ class Desk {
     } else if (message.type === 'command') {
       this.#engine.advance(now);
       try {
-        this.#mailbox.post({ type: 'answer', id: message.id, answer: this.#engine.execute(message.command) });
+        this.#mailbox.post({ type: 'answer', id: message.id, answer: this.#execute(message.command) });
       } catch (error) {
         // A refused wish is an answer. Anything else is our own mistake, and ends the worker.
         if (!(error instanceof IpvsError)) throw error;
@@ -167,6 +168,14 @@ class Desk {
       }
       sendOutbox(this.#engine, this.#io);
     }
+  }
+
+  /** The engine knows nothing of the back end; all else is the engine's. */
+  #execute(command: Command): unknown {
+    if (command.name !== 'getLinkCounters') return this.#engine.execute(command);
+    const links = this.#io.linkCounters?.();
+    if (links === undefined) throw new IpvsError('EOPNOTSUPP', 'this I/O back end does not count link by link');
+    return { links };
   }
 
   #setNetwork(snapshot: NetworkSnapshot): NetworkAnswer {

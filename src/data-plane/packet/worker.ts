@@ -9,10 +9,10 @@ const mailbox = openMailbox();
 const start = await mailbox.start();
 try {
   await runWorker(start, mailbox, {
-    openIo({ io }) {
+    openIo({ io, ioOptions }) {
       const kind = LIVE_KINDS[io];
       if (kind === undefined) throw new PacketIoError(`no I/O back end is called ${io}`);
-      return kind.open();
+      return kind.open(ioOptions);
     },
     createEngine: ({ seed, connectionsMax, sourceNat }, nowMs) =>
       new Engine({ seed, connectionsMax, defaultSourceNat: sourceNat, nowMs }),

@@ -11,9 +11,9 @@ function kinds(reasons: Record<string, string | null>): Record<string, PacketIoK
   );
 }
 
-test('packet sockets are preferred', async () => {
-  const { kind, passedOver } = await chooseIo(kinds({ pcap: null, 'packet-mmsg': null }));
-  expect(kind.name).toBe('packet-mmsg');
+test('packet sockets are preferred, with a ring', async () => {
+  const { kind, passedOver } = await chooseIo(kinds({ pcap: null, 'packet-mmsg': null, 'packet-ring': null }));
+  expect(kind.name).toBe('packet-ring');
   expect(passedOver).toEqual([]);
 });
 
@@ -21,6 +21,8 @@ test('what does not work is passed over, and the reason is told', async () => {
   const { kind, passedOver } = await chooseIo(kinds({ 'packet-mmsg': 'koffi is missing', pcap: null }));
   expect(kind.name).toBe('pcap');
   expect(passedOver).toEqual(['packet-mmsg: koffi is missing']);
+  const noRing = await chooseIo(kinds({ 'packet-ring': 'no rings here', 'packet-mmsg': null, pcap: null }));
+  expect(noRing).toMatchObject({ kind: { name: 'packet-mmsg' }, passedOver: ['packet-ring: no rings here'] });
 });
 
 test('a back end that was named is never replaced by another', async () => {

@@ -41,7 +41,8 @@ describe.skipIf(reason !== null)(`in a network namespace${reason === null ? '' :
     expect(table()).toMatch(/flags owner/);
     expect(table()).toMatch(/device "?lo"? priority -500/);
     expect(table()).toMatch(/device "?e0"? priority -500/);
-    expect(table()).not.toMatch(/device "?p0"?/); // It is down.
+    // It is down, and guarded all the same: when it comes up the stack may hear clients before the engine does.
+    expect(table()).toMatch(/device "?p0"?/);
     expect(links()).toMatch(/uipvs-host@uipvs-io.*state UP/);
     await plane.close();
     expect(namespace.traces()).toBe(before);

@@ -86,6 +86,13 @@ describe('the snapshot', () => {
     expect(snapshot.hostLink).toBeNull();
   });
 
+  test('names the links that would be served if they were up', () => {
+    const down = { ...E0, ifindex: 9, ifname: 'e9', flags: ['BROADCAST'] };
+    const links = [LO, E0, down, { ...down, ifindex: 10, ifname: 'e10', master: 'br0' }];
+    expect(snapshotOf(facts({ links }), null).downLinks).toEqual([{ index: 9, name: 'e9' }]);
+    expect(snapshotOf(facts({ links }), ['e0']).downLinks).toEqual([]);
+  });
+
   test('has the routes of the main and the local table, and no others', () => {
     const routes = routesOf([
       { dst: 'default', gateway: '10.0.0.1', dev: 'e0', metric: 100, flags: [] },

@@ -26,5 +26,5 @@ test('an idle worker sleeps until the next deadline, but never long without look
   expect(idleWaitMs({ ...idle, deadlineMs: 900 })).toBe(0);
   expect(idleWaitMs({ ...idle, deadlineMs: Number.POSITIVE_INFINITY })).toBe(50);
   expect(idleWaitMs({ ...idle, lastCommandMs: 900 })).toBe(1);
-  expect(idleWaitMs({ ...idle, deadlineMs: Number.POSITIVE_INFINITY, wakeable: true })).toBe(500);
+  expect(idleWaitMs({ ...idle, deadlineMs: Number.POSITIVE_INFINITY, wakeable: true })).toBe(250);
 });

@@ -1,11 +1,11 @@
 import { expect, test, vi } from 'vitest';
 import type { ToWorker, WorkerStart } from '../../../src/data-plane/packet/messages.ts';
 import type { Gauges } from '../../../src/data-plane/packet/scoreboard.ts';
-import type { WorkerListeners } from '../../../src/data-plane/packet/worker-handle.ts';
+import { spawnThread, type WorkerListeners } from '../../../src/data-plane/packet/worker-handle.ts';
 import { WorkerKeeper } from '../../../src/data-plane/packet/worker-keeper.ts';
 import { WorkerSession } from '../../../src/data-plane/packet/worker-session.ts';
 
-const START: WorkerStart = { io: 'fake', seed: 1, connectionsMax: 1, sourceNat: 'none' };
+const START: WorkerStart = { io: 'fake', ioOptions: {}, seed: 1, connectionsMax: 1, sourceNat: 'none' };
 
 /** Workers made of their messages: each is born when the keeper starts it, and does what the test says. */
 class Nursery {
@@ -80,24 +80,44 @@ test('a worker that dies again and again is replaced ever more slowly, and comma
     await patience;
     nursery.willBeReady = true;
     await vi.advanceTimersByTimeAsync(30_000);
-    expect(nursery.notices.at(-1)).toBe('a new packet worker serves');
+    expect(nursery.notices).toContain('a new packet worker serves');
     await keeper.close();
   } finally {
     vi.useRealTimers();
   }
 });
 
-test('a worker that makes no turn any more is ended and replaced, one that turns is left alone', async () => {
+test('a worker that makes no turn is said to be stuck within a second, one that turns is left alone', async () => {
   vi.useFakeTimers();
   try {
     const nursery = new Nursery();
     const keeper = await WorkerKeeper.open(nursery.owner);
-    for (let look = 0; look < 10; look++) {
+    for (let look = 0; look < 40; look++) {
       (nursery.born[0] as { turns: number }).turns += 1;
-      await vi.advanceTimersByTimeAsync(3_000);
+      await vi.advanceTimersByTimeAsync(250);
     }
+    expect(nursery.notices).toEqual([]);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(nursery.notices).toEqual(['the packet worker is stuck: it has made no turn for almost a second']);
+    // It was only held up.
+    (nursery.born[0] as { turns: number }).turns += 1;
+    await vi.advanceTimersByTimeAsync(200);
+    expect(nursery.notices.at(-1)).toMatch(/^the packet worker goes on after \d(\.\d)? s$/);
     expect(nursery.born).toHaveLength(1);
-    await vi.advanceTimersByTimeAsync(15_000);
+    await keeper.close();
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+test('a worker that stays stuck is ended and replaced', async () => {
+  vi.useFakeTimers();
+  try {
+    const nursery = new Nursery();
+    const keeper = await WorkerKeeper.open(nursery.owner);
+    await vi.advanceTimersByTimeAsync(11_000);
+    expect(nursery.born[0]?.killed).toBe(false);
+    await vi.advanceTimersByTimeAsync(2_000);
     expect(nursery.born[0]?.killed).toBe(true);
     expect(nursery.born).toHaveLength(2);
     await keeper.close();
@@ -114,3 +134,22 @@ test('closing stops the worker and starts no other', async () => {
   expect(nursery.born).toHaveLength(1);
   expect(nursery.notices).toEqual([]);
 });
+
+test('a real thread that is blocked is noticed, and ended all the same', async () => {
+  const entry = new URL('../support/stuck-worker.mjs', import.meta.url);
+  const notices: string[] = [];
+  const keeper = await WorkerKeeper.open({
+    startWorker: () => new WorkerSession((start, listeners) => spawnThread(entry, start, listeners), START),
+    prepare: async () => {},
+    notice: (_, message) => void notices.push(message),
+  });
+  const session = await keeper.session();
+  await vi.waitFor(() => expect(keeper.gauges()?.turns).toBeGreaterThan(2), { timeout: 10_000 });
+  expect(notices).toEqual([]);
+  session.execute({ name: 'flush' }).catch(() => {});
+  await vi.waitFor(() => expect(notices[0]).toMatch(/^the packet worker is stuck/), { timeout: 10_000 });
+  session.kill();
+  await session.ended;
+  await vi.waitFor(() => expect(notices.at(-1)).toBe('a new packet worker serves'), { timeout: 10_000 });
+  await keeper.close();
+}, 40_000);

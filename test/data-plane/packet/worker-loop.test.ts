@@ -7,7 +7,7 @@ import type { NetworkLink, NetworkSnapshot } from '../../../src/model/network.ts
 import { FakeEngine, FakeIo } from '../support/fake-engine.ts';
 import { key } from '../support/specs.ts';
 
-const START: WorkerStart = { io: 'fake', seed: 1, connectionsMax: 10, sourceNat: 'none' };
+const START: WorkerStart = { io: 'fake', ioOptions: {}, seed: 1, connectionsMax: 10, sourceNat: 'none' };
 
 /** A mailbox with its letters inside; a process gets them one by one, then learns that its host is gone. */
 class TestMailbox implements Mailbox {
@@ -79,6 +79,23 @@ for (const kind of ['thread', 'process'] as const) {
     expect(io.closed).toBe(true);
   });
 }
+
+test('the counters of the links come from the back end, and are refused where it keeps none', async () => {
+  const ask: ToWorker[] = [{ type: 'command', id: 1, command: { name: 'getLinkCounters' } }, { type: 'stop' }];
+  const io = new FakeIo();
+  expect((await run('thread', [...ask], io)).posted[1]).toMatchObject({ type: 'error', code: 'EOPNOTSUPP' });
+  const counters = {
+    link: 'e0',
+    received: 1,
+    transmitted: 2,
+    receiveDrops: 3,
+    transmitErrors: { ENOBUFS: 4 },
+    ring: { waiting: 0, peak: 5, slots: 6 },
+  };
+  const counting = Object.assign(new FakeIo(), { linkCounters: () => [counters] });
+  const { posted } = await run('thread', [...ask], counting);
+  expect(posted[1]).toEqual({ type: 'answer', id: 1, answer: { links: [counters] } });
+});
 
 test('links are opened, closed and opened anew as the network changes', async () => {
   const io = new FakeIo();

@@ -23,10 +23,12 @@ const orders = {
       plane.watch((event) => process.send({ event }));
       return null;
     }
-    const start = { io: 'fake', seed: 1, connectionsMax: 1, sourceNat: 'none' };
+    const start = { io: 'fake', ioOptions: {}, seed: 1, connectionsMax: 1, sourceNat: 'none' };
     plane = await PacketDataPlane.start({
       capabilities: PACKET_ENGINE_CAPABILITIES,
       io: 'fake',
+      ioPassedOver: [],
+      ffi: null,
       startWorker: () => new WorkerSession((begin, listeners) => spawnThread(fakeWorker, begin, listeners), start),
       links: null,
       guard: 'on',

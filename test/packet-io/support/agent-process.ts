@@ -51,10 +51,15 @@ export class Agent {
     });
   }
 
-  static async start(program: AgentProgram, namespace: string): Promise<Agent> {
+  static async start(
+    program: AgentProgram,
+    namespace: string,
+    environment: Readonly<Record<string, string>> = {},
+  ): Promise<Agent> {
     const child = spawn('ip', ['netns', 'exec', namespace, process.execPath, program.path], {
       // libpcap's wrapper warns about links without an address; that is how the test wants them.
       stdio: ['ignore', 'inherit', process.env['AGENT_STDERR'] ? 'inherit' : 'ignore', 'ipc'],
+      env: { ...process.env, ...environment },
     });
     await new Promise((resolve, reject) => {
       child.once('message', resolve);

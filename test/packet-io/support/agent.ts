@@ -26,6 +26,7 @@ const EXPERIMENTAL = 0x88b5;
 const TURNS_MS = 20;
 let io: PacketIo;
 let batch: PacketBatch;
+let ownSends: PacketBatch | null = null;
 let bridge: readonly [number, number] | null = null;
 /** Time that each frame costs, so that frames come faster than they are worked off. */
 let costUs = 0;
@@ -70,8 +71,15 @@ function loop(): void {
   setTimeout(loop, paused ? 1 : 0);
 }
 
+/** One for all sends of the back end's own: batches are made to be used again. */
+const ownBatch = (frames: number): PacketBatch => {
+  if (ownSends === null || ownSends.capacity < frames) ownSends = io.createBatch(Math.max(frames, 64));
+  ownSends.clear();
+  return ownSends;
+};
+
 function send(frames: FrameToSend[], own: boolean): number {
-  const out = own ? io.createBatch(frames.length) : PacketBatch.allocate(frames.length, 66 * 1024);
+  const out = own ? ownBatch(frames.length) : PacketBatch.allocate(frames.length, 66 * 1024);
   for (const each of frames) {
     const slot = out.push(Buffer.from(each.frame, 'hex'), -1);
     out.egress[slot] = each.link;
@@ -82,7 +90,7 @@ function send(frames: FrameToSend[], own: boolean): number {
 }
 
 function flood(link: number, frame: string, durationMs: number): number {
-  const out = io.createBatch(64);
+  const out = ownBatch(64);
   const until = performance.now() + durationMs;
   let sent = 0;
   while (performance.now() < until) {
@@ -156,6 +164,17 @@ const orders: Record<string, (order: any) => unknown> = {
     return Array.from(batch.ingress.subarray(0, count));
   },
   counters: () => io.counters,
+  linkCounters: () => io.linkCounters?.() ?? null,
+  /** Sends what the last `once` has received out by that link, after `detach` of the link it came by. */
+  detachAndSend({ index, egress }: { index: number; egress: number }) {
+    const starts = Array.from(batch.start.subarray(0, batch.count));
+    const before = starts.map((at) => batch.bytes[at]);
+    io.detach(index);
+    const after = starts.map((at) => batch.bytes[at]);
+    batch.egress.fill(egress, 0, batch.count);
+    const sent = io.transmit(batch);
+    return { before, after, sent };
+  },
   wait: ({ timeoutMs, wakeAfterMs }) => measureWait(timeoutMs, wakeAfterMs ?? null),
   udpListen: ({ address, port }: { address: string; port: number }) =>
     new Promise((resolve) => {
@@ -166,6 +185,13 @@ const orders: Record<string, (order: any) => unknown> = {
   ping({ cancelAfterMs, ...request }: { address: string; timeoutMs: number; cancelAfterMs?: number }) {
     const signal = cancelAfterMs === undefined ? undefined : AbortSignal.timeout(cancelAfterMs);
     return pingOnce(signal === undefined ? request : { ...request, signal });
+  },
+  async udpSendSizes({ address, port, sizes }: { address: string; port: number; sizes: number[] }) {
+    const socket = createSocket('udp4');
+    for (const [i, size] of sizes.entries()) {
+      await new Promise((resolve) => socket.send(Buffer.alloc(size, i + 1), port, address, resolve));
+    }
+    socket.close();
   },
   udpSend: ({ address, port, text }: { address: string; port: number; text: string }) =>
     new Promise((resolve) => {

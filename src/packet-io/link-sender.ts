@@ -1,12 +1,13 @@
-/** The sending half of one link of the `packet-mmsg` back end: a queue of frames for one sendmmsg(2). */
+/** The sending half of one link on a packet socket: a queue of frames for one sendmmsg(2). */
 import { Errno, errnoName, type Libc, MSG_DONTWAIT } from '../native/libc.ts';
 import { MessageVector } from '../native/message-vector.ts';
-import { NativeMemory } from '../native/native-memory.ts';
+import { NativeMemory, type SharedMemory } from '../native/native-memory.ts';
 import { OWN_LOOPBACK_MAC, VNET_HEADER_BYTES } from '../native/packet-socket.ts';
+import type { PacketBatch } from '../wire/packet-batch.ts';
 import { carriesTcp, completeChecksum, payloadBytesMax, segmentCount, writeSegment } from '../wire/segment.ts';
 import { countTransmitError } from './counters.ts';
-import { clearHeader } from './mmsg-arena.ts';
-import type { Link, PacketIoCounters } from './packet-io.ts';
+import { clearHeader } from './offload-headers.ts';
+import type { Link, LinkCounters, PacketIoCounters } from './packet-io.ts';
 
 const QUEUE_FRAMES = 64;
 const SOURCE_MAC_AT = 6;
@@ -14,33 +15,43 @@ const SOURCE_MAC_AT = 6;
 const SEGMENT_MEMORY_BYTES = 256 * 1024;
 const SEGMENT_HEADERS_BYTES_MAX = 160;
 
-export class MmsgLink {
+export class LinkSender {
   readonly link: Link;
   readonly fd: number;
   readonly #libc: Libc;
-  readonly #counters: PacketIoCounters;
+  readonly #counters: LinkCounters;
+  /** Those of the whole back end. */
+  readonly #totals: PacketIoCounters;
   readonly #queue: MessageVector;
   #queued = 0;
   /** Whose memory the queued frames lie in, where, and how large their segments are (0: not a super-frame). */
-  #memory: NativeMemory | null = null;
+  #memory: SharedMemory | null = null;
   readonly #start = new Int32Array(QUEUE_FRAMES);
   readonly #end = new Int32Array(QUEUE_FRAMES);
   readonly #segmentBytes = new Uint16Array(QUEUE_FRAMES);
   #segments: { memory: NativeMemory; vector: MessageVector } | null = null;
 
-  constructor(libc: Libc, link: Link, fd: number, counters: PacketIoCounters) {
+  constructor(libc: Libc, link: Link, fd: number, counters: LinkCounters, totals: PacketIoCounters) {
     this.link = link;
     this.fd = fd;
     this.#libc = libc;
     this.#counters = counters;
+    this.#totals = totals;
     this.#queue = new MessageVector(libc, QUEUE_FRAMES);
+  }
+
+  /** Whether the segments of super-frame `i` fit the link as they are; nobody behind us would ask. */
+  takesSegments({ bytes, start, end, segmentBytes }: PacketBatch, i: number): boolean {
+    const wanted = segmentBytes[i] as number;
+    if (wanted + SEGMENT_HEADERS_BYTES_MAX <= this.link.mtu) return true;
+    return wanted <= payloadBytesMax(bytes, start[i] as number, end[i] as number, this.link.mtu);
   }
 
   /**
    * Queues the frame `memory[start..end)`, which has its virtio-net header in front. It must not change before
    * the next `flush`. Returns the frames handed to the link because the queue was full.
    */
-  queue(memory: NativeMemory, start: number, end: number, segmentBytes: number): number {
+  queue(memory: SharedMemory, start: number, end: number, segmentBytes: number): number {
     const sent = this.#queued === QUEUE_FRAMES || this.#memory !== memory ? this.flush() : 0;
     if (this.link.loopback) memory.bytes.set(OWN_LOOPBACK_MAC, start + SOURCE_MAC_AT);
     const i = this.#queued++;
@@ -67,12 +78,17 @@ export class MmsgLink {
       // The first frame failed. What the link cannot finish or cut up is done here; one bad frame stops no other.
       const errno = this.#libc.errno();
       if (errno === Errno.EINTR) continue;
+      if (errno === Errno.EAGAIN) {
+        // The socket's memory is full of frames that have not left: the others would fare no better.
+        this.#countError(errnoName(errno), queued - i);
+        break;
+      }
       const retry = errno === Errno.EMSGSIZE || errno === Errno.EINVAL;
       if (retry && this.#sendInSoftware(i)) sent++;
-      else if (!retry || !this.#offloaded(i)) countTransmitError(this.#counters, errnoName(errno));
+      else if (!retry || !this.#offloaded(i)) this.#countError(errnoName(errno));
       i++;
     }
-    this.#counters.transmitted += sent;
+    this.#count(sent);
     return sent;
   }
 
@@ -80,12 +96,22 @@ export class MmsgLink {
    * Sends the super-frame `memory[start..end)` cut into frames that fit, after all that is queued. Returns the
    * frames handed over: what was queued, and one for the super-frame when all of it was taken.
    */
-  sendSegmented(memory: NativeMemory, start: number, end: number, segmentBytes: number): number {
+  sendSegmented(memory: SharedMemory, start: number, end: number, segmentBytes: number): number {
     const sent = this.flush();
     if (this.link.loopback) memory.bytes.set(OWN_LOOPBACK_MAC, start + SOURCE_MAC_AT);
     if (!this.#sendSegments(memory.bytes, start, end, segmentBytes)) return sent;
-    this.#counters.transmitted++;
+    this.#count(1);
     return sent + 1;
+  }
+
+  #count(frames: number): void {
+    this.#counters.transmitted += frames;
+    this.#totals.transmitted += frames;
+  }
+
+  #countError(reason: string, frames = 1): void {
+    countTransmitError(this.#counters, reason, frames);
+    countTransmitError(this.#totals, reason, frames);
   }
 
   #offloaded(i: number): boolean {
@@ -102,10 +128,10 @@ export class MmsgLink {
     const segmentBytes = this.#segmentBytes[i] as number;
     if (segmentBytes > 0) return this.#sendSegments(memory.bytes, start, end, segmentBytes);
     if (!completeChecksum(memory.bytes, start, end)) {
-      countTransmitError(this.#counters, 'partial-checksum');
+      this.#countError('partial-checksum');
       return false;
     }
-    clearHeader(memory, start - VNET_HEADER_BYTES);
+    clearHeader(memory.bytes, start - VNET_HEADER_BYTES);
     return this.#sendVector(this.#queue, i, 1);
   }
 
@@ -115,7 +141,7 @@ export class MmsgLink {
     const segmentBytes = carriesTcp(bytes, start, end) ? Math.min(wantedBytes, fitting) : wantedBytes;
     const count = segmentBytes > fitting ? 0 : segmentCount(bytes, start, end, segmentBytes);
     if (count === 0) {
-      countTransmitError(this.#counters, 'super-frame');
+      this.#countError('super-frame');
       return false;
     }
     this.#segments ??= {
@@ -131,7 +157,7 @@ export class MmsgLink {
         const headerAt = i * strideBytes;
         const at = headerAt + VNET_HEADER_BYTES;
         const length = writeSegment(bytes, start, end, segmentBytes, first + i, memory.bytes, at);
-        clearHeader(memory, headerAt);
+        clearHeader(memory.bytes, headerAt);
         vector.set(i, memory.address + headerAt, VNET_HEADER_BYTES + length);
       }
       if (!this.#sendVector(vector, 0, n)) return false;
@@ -149,7 +175,7 @@ export class MmsgLink {
       }
       const errno = this.#libc.errno();
       if (errno === Errno.EINTR) continue;
-      countTransmitError(this.#counters, errnoName(errno));
+      this.#countError(errnoName(errno));
       return false;
     }
     return true;
