@@ -21,8 +21,15 @@ export interface CheckTarget {
   readonly virtualHost?: string;
   /** `http`: `address` and `port` are a proxy's. */
   readonly proxy?: boolean;
-  /** `simpletcp`: bytes to send, as text. */
+  /** `simpletcp`: bytes to send, as text. `ftp`: the file to fetch; absent: the login alone is the question. */
   readonly request?: string;
+  /** `sip`, `simpletcp`: default `tcp`. */
+  readonly protocol?: 'tcp' | 'udp';
+  /** `imap`, `pop`: over TLS from the first byte. */
+  readonly secure?: boolean;
+  /** Whom to log in as. */
+  readonly login?: string;
+  readonly password?: string;
   /** `external`: the program, and its arguments. No shell. */
   readonly command?: string;
   readonly arguments?: readonly string[];

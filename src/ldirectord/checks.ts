@@ -2,20 +2,11 @@
 import type { CheckerKind, CheckTarget } from '../health/checker.ts';
 import { CHECKERS, type CheckerName } from '../health/checkers/index.ts';
 import { isMarkKey } from '../model/service.ts';
-import { checkPort, checkUrl } from './config/effective.ts';
+import { checkPort } from './config/effective.ts';
 import { ConfigurationError, nearestWord } from './config/problem.ts';
-import type { Configuration, RealServer, ServiceType, VirtualServer } from './config/types.ts';
-import { translatePerlRegex } from './perl-regex.ts';
+import type { Configuration, RealServer, VirtualServer } from './config/types.ts';
+import { NEGOTIATORS, negotiateTarget } from './negotiate.ts';
 import { SCHEDULER_FLAG_WORDS } from './specs.ts';
-
-/** The checker behind each service type of `negotiate`; the others come later. */
-const NEGOTIATORS: Partial<Readonly<Record<ServiceType, CheckerName>>> = {
-  http: 'http',
-  https: 'http',
-  http_proxy: 'http',
-  none: 'on',
-  simpletcp: 'simpletcp',
-};
 
 export interface PlannedCheck {
   readonly checker: CheckerName;
@@ -79,24 +70,9 @@ function externalArguments({ key }: VirtualServer, server: RealServer): string[]
 }
 
 function planNegotiate(virtual: VirtualServer, server: RealServer): PlannedCheck {
-  const { service, httpMethod: method, virtualHost } = virtual;
-  const checker = NEGOTIATORS[service] ?? 'on';
-  const timeoutMs = virtual.effective.negotiateTimeoutSeconds * 1_000;
-  const target = { address: server.address, port: checkPort(virtual, server) ?? 0, timeoutMs };
-  const own = server.request !== null && server.receive !== null;
-  const receiveText = own ? server.receive! : virtual.receive;
-  const receive = receiveText === '' ? {} : { receive: translatePerlRegex(receiveText) };
-  if (checker === 'http') {
-    const host = virtualHost === null || service === 'http_proxy' ? {} : { virtualHost };
-    const proxy = service === 'http_proxy' ? { proxy: true } : {};
-    return { checker, target: { ...target, ...receive, ...host, ...proxy, method, url: checkUrl(virtual, server) } };
-  }
-  if (checker === 'simpletcp') {
-    const written = (own ? server.request! : virtual.request).replace(/^\//, '').replaceAll('\\n', '\n');
-    const request = Buffer.from(written, 'utf8').toString('latin1');
-    return { checker, target: { ...target, ...receive, request } };
-  }
-  return { checker: 'on', target: { address: '', port: 0, timeoutMs: 0 } };
+  const negotiator = NEGOTIATORS[virtual.service];
+  if (negotiator === undefined) throw new Error(`negotiate check of service ${virtual.service}: not supported yet`);
+  return { checker: negotiator.checker, target: negotiateTarget(negotiator, virtual, server) };
 }
 
 /**
