@@ -41,8 +41,31 @@ export const SCENARIO_TOOLS = [
   { package: 'ldirectord', present: () => isOnPath('ldirectord') && isOnPath('ipvsadm') },
 ];
 
+/** @type {readonly Tool[]} Servers that the tests of the checks start themselves, and what those need. */
+export const CHECK_SERVER_TOOLS = [
+  { package: 'nginx', present: () => isOnPath('nginx') },
+  { package: 'tinyproxy-bin', present: () => isOnPath('tinyproxy') },
+  { package: 'vsftpd', present: () => isOnPath('vsftpd') },
+  { package: 'postfix', present: () => isOnPath('postfix') },
+  { package: 'dovecot-imapd', present: () => existsSync('/usr/lib/dovecot/imap') },
+  { package: 'dovecot-pop3d', present: () => existsSync('/usr/lib/dovecot/pop3') },
+  { package: 'jamnntpd', present: () => isOnPath('jamnntpd') },
+  { package: 'kamailio', present: () => isOnPath('kamailio') },
+  { package: 'socat', present: () => isOnPath('socat') },
+  { package: 'openssl', present: () => isOnPath('openssl') },
+];
+
 /** Of these packages, those that bring a service that the system would start. */
-const SERVICES = { vsftpd: ['vsftpd'], ldirectord: ['ldirectord', 'ipvsadm'] };
+const SERVICES = {
+  'dovecot-imapd': ['dovecot'],
+  'dovecot-pop3d': ['dovecot'],
+  jamnntpd: ['jamnntpd'],
+  kamailio: ['kamailio'],
+  ldirectord: ['ldirectord', 'ipvsadm'],
+  nginx: ['nginx'],
+  postfix: ['postfix'],
+  vsftpd: ['vsftpd'],
+};
 /**
  * Hides, from the installation alone, the programs by which it would start services: nobody asked for an FTP server
  * on this machine.
@@ -102,7 +125,8 @@ export async function installSystemPackages(packages, prefix = []) {
   say(`installing ${packages.join(' ')} (apt-get) ...`);
   const env = { DEBIAN_FRONTEND: 'noninteractive' };
   const quietly = ['-o', 'Acquire::Retries=2', '-o', 'DPkg::Lock::Timeout=120', '-qq'];
-  const words = ['apt-get', ...quietly, 'install', '-y', '--no-install-recommends', ...packages];
+  // Better without a program than with it in the place of one that its owner chose, as with mail servers.
+  const words = ['apt-get', ...quietly, 'install', '-y', '--no-remove', '--no-install-recommends', ...packages];
   const [command, ...args] = [...prefix, ...words];
   const install = () => run(command, args, { env });
   const haveLists =
