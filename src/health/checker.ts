@@ -12,7 +12,7 @@ export interface CheckTarget {
   readonly timeoutMs: number;
   /** Attempts of `ping`; one success is enough. Default 1. */
   readonly attempts?: number;
-  /** `http`, `simpletcp`: what the answer must match. Absent: any answer will do. */
+  /** `ftp`, `http`, `simpletcp`: what the answer must match. Absent: any answer will do. */
   readonly receive?: { readonly source: string; readonly flags: string };
   /** `http`: absolute URL, `http:` or `https:`. */
   readonly url?: string;
@@ -27,7 +27,7 @@ export interface CheckTarget {
   readonly protocol?: 'tcp' | 'udp';
   /** `imap`, `pop`: over TLS from the first byte. */
   readonly secure?: boolean;
-  /** Whom to log in as. */
+  /** `imap`, `pop`: absent: the greeting alone is the question. `ftp`: default `anonymous`. `sip`: USER@HOST. */
   readonly login?: string;
   readonly password?: string;
   /** `external`: the program, and its arguments. No shell. */

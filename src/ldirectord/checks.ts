@@ -93,7 +93,7 @@ export async function refuseUnsupported(configuration: Configuration): Promise<v
 }
 
 function refuseService(virtual: VirtualServer): void {
-  const { checkType, service, protocol } = virtual;
+  const { checkType, service } = virtual;
   if (checkType !== 'negotiate' && checkType !== 'combined') return;
   const line = virtual.directiveLines['service'] ?? virtual.line;
   if (NEGOTIATORS[service] === undefined) {
@@ -102,9 +102,6 @@ function refuseService(virtual: VirtualServer): void {
       line,
       `negotiate check of service ${service}${how}: not supported yet; use checktype=connect or ping`,
     );
-  }
-  if (service === 'simpletcp' && protocol === 'udp') {
-    throw refusal(line, 'negotiate check of service simpletcp over udp: not supported yet; use checktype=ping');
   }
 }
 

@@ -23,11 +23,20 @@ export interface Negotiator {
 }
 
 export const NEGOTIATORS: Readonly<Partial<Record<ServiceType, Negotiator>>> = {
+  ftp: { checker: 'ftp', target: fileTarget },
   http: { checker: 'http', target: webTarget },
   https: { checker: 'http', target: webTarget },
   http_proxy: { checker: 'http', target: proxyTarget },
+  imap: { checker: 'imap', target: mailboxTarget },
+  imaps: { checker: 'imap', target: secureMailboxTarget },
+  nntp: { checker: 'nntp', target: ({ base }) => base },
   none: { checker: 'on', target: () => ({ address: '', port: 0, timeoutMs: 0 }) },
+  pop: { checker: 'pop', target: mailboxTarget },
+  pops: { checker: 'pop', target: secureMailboxTarget },
   simpletcp: { checker: 'simpletcp', target: simpleTarget },
+  sip: { checker: 'sip', target: ({ virtual, base }) => ({ ...base, ...transport(virtual), ...credentials(virtual) }) },
+  smtp: { checker: 'smtp', target: ({ base }) => base },
+  submission: { checker: 'smtp', target: ({ base }) => base },
 };
 
 /** The entry's target for one server. Throws when the pattern of `receive` cannot be understood. */
@@ -58,7 +67,32 @@ function proxyTarget({ virtual, server, base, expected }: Negotiation): CheckTar
   return { ...base, ...expected, proxy: true, method: virtual.httpMethod, url: checkUrl(virtual, server) };
 }
 
-function simpleTarget({ base, request, expected }: Negotiation): CheckTarget {
+/** The request nobody has changed asks for no file. */
+function fileTarget({ virtual, base, request, expected }: Negotiation): CheckTarget {
+  const file = request === '/' ? {} : { request };
+  return { ...base, ...expected, ...credentials(virtual), ...file };
+}
+
+function mailboxTarget({ virtual, base }: Negotiation): CheckTarget {
+  return { ...base, ...credentials(virtual) };
+}
+
+function secureMailboxTarget(negotiation: Negotiation): CheckTarget {
+  return { ...mailboxTarget(negotiation), secure: true };
+}
+
+function simpleTarget({ virtual, base, request, expected }: Negotiation): CheckTarget {
   const written = request.replace(/^\//, '').replaceAll('\\n', '\n');
-  return { ...base, ...expected, request: Buffer.from(written, 'utf8').toString('latin1') };
+  const bytes = Buffer.from(written, 'utf8').toString('latin1');
+  return { ...base, ...expected, ...transport(virtual), request: bytes };
+}
+
+/** A firewall mark says nothing about the protocol of what is behind it; TCP is what it mostly is. */
+function transport({ protocol }: VirtualServer): Pick<CheckTarget, 'protocol'> {
+  return { protocol: protocol === 'udp' ? 'udp' : 'tcp' };
+}
+
+/** Empty ones count as not given. */
+function credentials({ login, password }: VirtualServer): Pick<CheckTarget, 'login' | 'password'> {
+  return { ...(login === '' ? {} : { login }), ...(password === '' ? {} : { password }) };
 }

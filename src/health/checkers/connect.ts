@@ -1,6 +1,7 @@
 /** A TCP connection is accepted; it is closed again at once. */
 import { connect as tcpConnect } from 'node:net';
 import { type CheckerKind, type CheckResult, type CheckTarget, healthy, unhealthy } from '../checker.ts';
+import { failureReason, inTime } from '../reasons.ts';
 
 export const connect: CheckerKind = {
   name: 'connect',
@@ -21,9 +22,9 @@ function checkConnect({ address, port, timeoutMs }: CheckTarget, signal: AbortSi
       else socket.destroy();
       resolve(result);
     };
-    const abort = (): void => settle(unhealthy(`no connection within ${timeoutMs} ms`));
+    const abort = (): void => settle(unhealthy(`no connection within ${inTime(timeoutMs)}`));
     limited.addEventListener('abort', abort);
     socket.once('connect', () => settle(healthy()));
-    socket.on('error', (error) => settle(unhealthy(error.message)));
+    socket.on('error', (error) => settle(unhealthy(failureReason(error))));
   });
 }

@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process';
 import { access, constants } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { type CheckerKind, type CheckResult, type CheckTarget, healthy, unhealthy } from '../checker.ts';
+import { inTime } from '../reasons.ts';
 
 const KILL_AFTER_MS = 1_000;
 /** Processes at once. */
@@ -52,7 +53,7 @@ function runProgram(
       killGroup(child.pid, 'SIGTERM');
       const killer = setTimeout(() => killGroup(child.pid, 'SIGKILL'), KILL_AFTER_MS);
       child.once('close', () => clearTimeout(killer));
-      settle(unhealthy(`${program} did not end within ${timeoutMs} ms`));
+      settle(unhealthy(`${program} did not end within ${inTime(timeoutMs)}`));
     };
     limited.addEventListener('abort', abort);
     child.once('error', (error) => settle(unhealthy(`${program} cannot be started: ${error.message}`)));

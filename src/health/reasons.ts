@@ -1,0 +1,49 @@
+/** Why a check failed, in one sentence for people. */
+import { getSystemErrorMap } from 'node:util';
+
+const EXCERPT_LENGTH_MAX = 80;
+
+/** What a server did wrong; its message is the whole reason. */
+export class CheckFailure extends Error {
+  override readonly name = 'CheckFailure';
+}
+
+/** Errors that say something else than they mean. */
+const SENTENCES: Readonly<Record<string, string>> = {
+  EPROTO: 'TLS: the handshake failed',
+  ERR_SSL_WRONG_VERSION_NUMBER: 'TLS: the server does not speak it',
+  ERR_SSL_PACKET_LENGTH_TOO_LONG: 'TLS: the server does not speak it',
+  ERR_SSL_HTTP_REQUEST: 'TLS: the server does not speak it',
+  HPE_HEADER_OVERFLOW: 'the headers of the answer are too long',
+};
+
+/** The sentence for an error of Node: sockets, TLS, HTTP. */
+export function failureReason(error: Error): string {
+  if (error instanceof CheckFailure) return error.message;
+  const { code = '', reason } = error as NodeJS.ErrnoException & { readonly reason?: string };
+  // OpenSSL's own text comes with numbers of its source lines.
+  const sentence = SENTENCES[code] ?? (code.startsWith('ERR_SSL_') ? `TLS: ${reason ?? code}` : undefined);
+  if (sentence !== undefined) return sentence;
+  if (error.message === 'socket hang up') return 'closed before the answer';
+  if (error.message.includes('before secure TLS connection')) return 'closed before the TLS handshake';
+  if (code.startsWith('HPE_')) return `the answer is not HTTP: ${error.message.replace(/^Parse Error: /, '')}`;
+  return systemSentence(code) ?? error.message.split('\n')[0];
+}
+
+/** `5 s`, `300 ms`. */
+export function inTime(timeMs: number): string {
+  return timeMs < 1_000 ? `${timeMs} ms` : `${timeMs / 1_000} s`;
+}
+
+/** What a server said, one character per byte, fit to be printed within a sentence. */
+export function excerpt(said: string): string {
+  if (said === '') return 'an empty line';
+  const text = Buffer.from(said.slice(0, 4 * EXCERPT_LENGTH_MAX), 'latin1').toString('utf8');
+  const printable = text.replace(/\p{C}/gu, '?');
+  return printable.length > EXCERPT_LENGTH_MAX ? `${printable.slice(0, EXCERPT_LENGTH_MAX)}...` : printable;
+}
+
+function systemSentence(code: string): string | undefined {
+  for (const [name, sentence] of getSystemErrorMap().values()) if (name === code) return sentence;
+  return undefined;
+}
