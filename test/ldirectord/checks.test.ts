@@ -123,6 +123,21 @@ describe('what cannot be done yet is refused with its line', () => {
     expect((error as ConfigurationError).message).toContain(words);
   });
 
+  test('every service that talks in lines of text is welcome', async () => {
+    const services = ['ftp', 'http', 'https', 'http_proxy', 'imap', 'imaps', 'nntp', 'pop', 'pops', 'simpletcp', 'sip'];
+    const blocks = [...services, 'smtp', 'submission'].flatMap((service, index) =>
+      ['tcp', 'udp'].map(
+        (protocol) =>
+          `virtual=10.0.0.1:${8_000 + index}\n\treal=10.0.0.2:9 masq\n\tservice=${service}\n\tprotocol=${protocol}\n`,
+      ),
+    );
+    await refuseUnsupported(await parseConfiguration(`${blocks.join('\n')}\n`));
+    // The port alone chooses the service.
+    const ports = [21, 25, 80, 110, 119, 143, 443, 587, 993, 995, 3_128, 5_060];
+    const byPort = ports.map((port) => `virtual=10.0.0.1:${port}\n\treal=10.0.0.2:${port} masq\n`);
+    await refuseUnsupported(await parseConfiguration(`${byPort.join('\n')}\n`));
+  });
+
   test('the same services are welcome when they are only connected to', async () => {
     await refuseUnsupported(
       await parseConfiguration('virtual=10.0.0.1:1521\n\treal=10.0.0.2 masq\n\tchecktype=connect\n'),
