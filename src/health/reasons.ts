@@ -33,10 +33,10 @@ export function inTime(timeMs: number): string {
 
 /** What a server said, one character per byte, fit to be printed within a sentence. */
 export function excerpt(said: string): string {
-  if (said === '') return 'an empty line';
   const text = Buffer.from(said.slice(0, 4 * EXCERPT_LENGTH_MAX), 'latin1').toString('utf8');
-  const printable = text.replace(/\p{C}/gu, '?');
-  return printable.length > EXCERPT_LENGTH_MAX ? `${printable.slice(0, EXCERPT_LENGTH_MAX)}...` : printable;
+  const line = text.replace(/\s+/g, ' ').trim().replace(/\p{C}/gu, '?');
+  if (line === '') return 'an empty line';
+  return line.length > EXCERPT_LENGTH_MAX ? `${line.slice(0, EXCERPT_LENGTH_MAX)}...` : line;
 }
 
 /** `...:error:0A00010B:SSL routines:ssl3_get_record:wrong version number:FILE:LINE:` of OpenSSL. */

@@ -149,14 +149,14 @@ const http: Subject = {
   decisiveBytes: bytes(HTTP),
   wrong: [
     ['HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n', /^503 Service Unavailable$/],
-    ['HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbye', /^the body does not match$/],
+    ['HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbye', /^the body does not match: bye$/],
     ['HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: ftp://x/\r\n\r\n', /^redirected to ftp: which is not HTTP$/],
     [
       'HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: http://[\r\n\r\n',
       /^redirected to http:\/\/\[, which is no address$/,
     ],
     [`HTTP/1.1 200 OK\r\nX: ${'x'.repeat(100_000)}\r\n\r\n`, /^the headers of the answer are too long$/],
-    [`HTTP/1.1 200 OK\r\n\r\n${'x'.repeat(9_000_000)}`, /^the body does not match$/],
+    [`HTTP/1.1 200 OK\r\n\r\n${'x'.repeat(9_000_000)}`, /^the body does not match: x{80}\.\.\.$/],
   ],
   endless: 'HTTP/1.1 200 OK\r\n',
   expected: { 'talks noise': NOT_HTTP, 'talks noise without end': NOT_HTTP, 'repeats itself without end': NOT_HTTP },

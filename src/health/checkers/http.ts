@@ -65,7 +65,8 @@ function judgeReply(target: CheckTarget, { status, reason, body }: Reply): Check
   if (target.receive === undefined) return healthy(line);
   const matches = new RegExp(target.receive.source, target.receive.flags).test(body);
   if (matches) return healthy(line);
-  return { ...unhealthy('the body does not match'), body: body.slice(0, TOLD_BYTES_MAX) };
+  const sentence = body === '' ? 'the body is empty' : `the body does not match: ${excerpt(body)}`;
+  return { ...unhealthy(sentence), body: body.slice(0, TOLD_BYTES_MAX) };
 }
 
 /** `first`: the URL that was asked for, to which the configured `Host` header belongs. */

@@ -79,7 +79,7 @@ describeWith('nginx', { programs: ['nginx', 'openssl'] }, () => {
     expect(await ask(url('/broken'))).toEqual({ healthy: false, message: '503 Service Temporarily Unavailable' });
     expect(await ask({ ...url('/'), ...receive('nominal') })).toEqual({
       healthy: false,
-      message: 'the body does not match',
+      message: 'the body does not match: All systems go',
       body: 'All systems go\n',
     });
   });
