@@ -51,6 +51,11 @@ export const CHECK_SERVER_TOOLS = [
   { package: 'dovecot-pop3d', present: () => existsSync('/usr/lib/dovecot/pop3') },
   { package: 'jamnntpd', present: () => isOnPath('jamnntpd') },
   { package: 'kamailio', present: () => isOnPath('kamailio') },
+  { package: 'unbound', present: () => isOnPath('unbound') },
+  { package: 'slapd', present: () => isOnPath('slapd') },
+  { package: 'freeradius', present: () => isOnPath('freeradius') },
+  { package: 'mariadb-server-core', present: () => isOnPath('mariadbd') },
+  { package: 'postgresql', present: hasPostgres },
   { package: 'socat', present: () => isOnPath('socat') },
   { package: 'openssl', present: () => isOnPath('openssl') },
 ];
@@ -59,11 +64,15 @@ export const CHECK_SERVER_TOOLS = [
 const SERVICES = {
   'dovecot-imapd': ['dovecot'],
   'dovecot-pop3d': ['dovecot'],
+  freeradius: ['freeradius'],
   jamnntpd: ['jamnntpd'],
   kamailio: ['kamailio'],
   ldirectord: ['ldirectord', 'ipvsadm'],
   nginx: ['nginx'],
   postfix: ['postfix'],
+  postgresql: ['postgresql'],
+  slapd: ['slapd'],
+  unbound: ['unbound'],
   vsftpd: ['vsftpd'],
 };
 /**
@@ -90,6 +99,12 @@ export async function installWithoutServices(packages) {
     if (existsSync(`/etc/init.d/${name}`)) await run('update-rc.d', [name, 'disable']);
   }
   return failure;
+}
+
+/** Debian keeps the server where no search path leads, one folder for each major version. */
+function hasPostgres() {
+  const folder = '/usr/lib/postgresql';
+  return existsSync(folder) && readdirSync(folder).some((name) => existsSync(`${folder}/${name}/bin/postgres`));
 }
 
 function hasPcapHeader() {
