@@ -55,6 +55,7 @@ export const CHECK_SERVER_TOOLS = [
   { package: 'slapd', present: () => isOnPath('slapd') },
   { package: 'freeradius', present: () => isOnPath('freeradius') },
   { package: 'mariadb-server-core', present: () => isOnPath('mariadbd') },
+  { package: 'mariadb-client-core', present: () => isOnPath('my_print_defaults') },
   { package: 'postgresql', present: hasPostgres },
   { package: 'socat', present: () => isOnPath('socat') },
   { package: 'openssl', present: () => isOnPath('openssl') },

@@ -10,7 +10,6 @@ import { delimiter, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { type CheckerKind, type CheckResult, type CheckTarget, healthy, unhealthy } from '../checker.ts';
 import { excerpt, failureReason, inTime } from '../reasons.ts';
-import { inTime } from '../reasons.ts';
 
 const KILL_AFTER_MS = 1_000;
 /** For the last words on standard error of a program that has ended. */
@@ -42,7 +41,7 @@ my $check = do {
   local $/;
   my $body = <$text>;
   $body =~ s/^__(?:END|DATA)__$.*//ms;
-  compile("sub { \@ARGV = \@_;\n# line 1 \"$file\"\n$body\n}") or die $@;
+  compile("sub { @ARGV = @_;\n# line 1 "$file"\n$body\n}") or die $@;
 };
 $check->(@ARGV);
 `;

@@ -1,9 +1,10 @@
 /**
  * MySQL and MariaDB: the login is accepted and the statement answers with at least one row. Only the first row is
- * waited for. Without TLS unless the server insists on it. Source: the protocol's public documentation.
+ * waited for. Over TLS where the server offers it. Source: the protocol's public documentation.
  */
 import { type CheckerKind, type CheckResult, type CheckTarget, healthy, unhealthy } from '../checker.ts';
-import { converse, type Dialogue } from '../dialogue.ts';
+import type { Dialogue } from '../dialogue.ts';
+import { type BecomeSecure, conversePreferringTls } from '../prefer-tls.ts';
 import {
   decodeColumnCount,
   decodeError,
@@ -38,8 +39,6 @@ const PAYLOAD_BYTES_MAX = 32 * 1_024;
 /** As many as a table of MySQL can have. */
 const COLUMNS_MAX = 4_096;
 const LOGIN_STEPS_MAX = 8;
-/** "Connections using insecure transport are prohibited". */
-const TLS_REQUIRED = 3_159;
 
 export const mysql: CheckerKind = {
   name: 'mysql',
@@ -51,30 +50,29 @@ export const mysql: CheckerKind = {
 async function checkMysql(target: CheckTarget, signal: AbortSignal): Promise<CheckResult> {
   if (target.login === undefined) return unhealthy('no login is configured');
   if (target.request === undefined) return unhealthy('no statement is configured');
-  const startedMs = performance.now();
-  const insisted: { onTls: boolean } = { onTls: false };
-  const plain = await converse(target, signal, (dialogue) => new Session(dialogue, target, insisted).run(false));
-  if (!insisted.onTls) return plain;
-  const timeoutMs = Math.max(1, Math.ceil(target.timeoutMs - (performance.now() - startedMs)));
-  return converse({ ...target, timeoutMs }, signal, (dialogue) => new Session(dialogue, target, insisted).run(true));
+  return conversePreferringTls(target, signal, (dialogue, becomeSecure) =>
+    new Session(dialogue, target).run(becomeSecure),
+  );
 }
 
 class Session {
   readonly #dialogue: Dialogue;
   readonly #target: CheckTarget;
-  readonly #insisted: { onTls: boolean };
   /** Of the next packet, in either direction. */
   #sequence = 0;
 
-  constructor(dialogue: Dialogue, target: CheckTarget, insisted: { onTls: boolean }) {
+  constructor(dialogue: Dialogue, target: CheckTarget) {
     this.#dialogue = dialogue;
     this.#target = target;
-    this.#insisted = insisted;
   }
 
-  async run(overTls: boolean): Promise<CheckResult> {
+  async run(becomeSecure: BecomeSecure | null): Promise<CheckResult> {
     const greeting = await this.#readGreeting();
-    if (overTls) await this.#becomeSecure(greeting);
+    const overTls = greeting.offersTls && becomeSecure !== null;
+    if (overTls) {
+      this.#send(encodeTlsRequest(this.#target.database ?? ''));
+      await becomeSecure();
+    }
     await this.#logIn(greeting, overTls);
     const result = await this.#query();
     this.#sequence = 0;
@@ -84,16 +82,10 @@ class Session {
 
   async #readGreeting(): Promise<MysqlGreeting> {
     const payload = await this.#readPayload('greeting');
-    if (payload[0] === ERROR) throw new CheckFailure(`refuses: ${excerpt(decodeError(payload).text)}`);
+    if (payload[0] === ERROR) throw new CheckFailure(`refuses: ${excerpt(decodeError(payload))}`);
     const greeting = decodeGreeting(payload);
     if (greeting === null) throw new CheckFailure('the greeting is not that of MySQL');
     return greeting;
-  }
-
-  async #becomeSecure({ offersTls }: MysqlGreeting): Promise<void> {
-    if (!offersTls) throw new CheckFailure('the server insists on TLS but does not offer it');
-    this.#send(encodeTlsRequest(this.#target.database ?? ''));
-    await this.#dialogue.becomeSecure();
   }
 
   async #logIn({ nonce: greetingNonce, method: greetingMethod }: MysqlGreeting, overTls: boolean): Promise<void> {
@@ -107,7 +99,7 @@ class Session {
       const payload = await this.#readPayload('answer to the login');
       const [first] = payload;
       if (first === OK) return;
-      if (first === ERROR) throw this.#loginRefused(payload, overTls);
+      if (first === ERROR) throw loginRefused(payload);
       if (first === END) {
         const wanted = decodeMethodSwitch(payload);
         if (wanted === null) throw new CheckFailure('the server wants a login older than MySQL 4.1');
@@ -132,16 +124,10 @@ class Session {
     if (overTls) return this.#send(clearPassword(password));
     this.#send(SHA2_PUBLIC_KEY_REQUEST);
     const key = await this.#readPayload('public key of the server');
-    if (key[0] === ERROR) throw this.#loginRefused(key, overTls);
+    if (key[0] === ERROR) throw loginRefused(key);
     const encrypted = encryptedPassword(password, nonce, key.toString('latin1', 1));
     if (encrypted === null) throw new CheckFailure('the server sent no public key to hide the password with');
     this.#send(encrypted);
-  }
-
-  #loginRefused(payload: Buffer, overTls: boolean): CheckFailure {
-    const { code, text } = decodeError(payload);
-    if (code === TLS_REQUIRED && !overTls) this.#insisted.onTls = true;
-    return new CheckFailure(`login refused: ${excerpt(text)}`);
   }
 
   async #query(): Promise<CheckResult> {
@@ -149,7 +135,7 @@ class Session {
     this.#send(encodeQuery(this.#target.request ?? ''));
     const payload = await this.#readPayload('answer to the statement');
     const [first] = payload;
-    if (first === ERROR) return unhealthy(`statement refused: ${excerpt(decodeError(payload).text)}`);
+    if (first === ERROR) return unhealthy(`statement refused: ${excerpt(decodeError(payload))}`);
     if (first === OK) return unhealthy('no row came back: the statement is not one that answers with rows');
     if (first === LOCAL_FILE) return unhealthy('no row came back: the statement asks for a file');
     const columns = decodeColumnCount(payload);
@@ -168,7 +154,7 @@ class Session {
     if (first === END && length <= END_BYTES_MAX) return unhealthy('no row came back');
     if (first !== ERROR) return healthy('a row came back');
     const rest = await this.#dialogue.readBytes(Math.min(length, PAYLOAD_BYTES_MAX) - 1, 'first row');
-    return unhealthy(`statement refused: ${excerpt(decodeError(Buffer.concat([Buffer.of(ERROR), rest])).text)}`);
+    return unhealthy(`statement refused: ${excerpt(decodeError(Buffer.concat([Buffer.of(ERROR), rest])))}`);
   }
 
   #send(payload: Uint8Array): void {
@@ -195,6 +181,10 @@ class Session {
     this.#sequence = (this.#sequence + 1) & 0xff;
     return length;
   }
+}
+
+function loginRefused(payload: Buffer): CheckFailure {
+  return new CheckFailure(`login refused: ${excerpt(decodeError(payload))}`);
 }
 
 function methodRefused(method: string): string {

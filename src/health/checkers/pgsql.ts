@@ -4,7 +4,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import { type CheckerKind, type CheckResult, type CheckTarget, healthy, unhealthy } from '../checker.ts';
-import { converse, type Dialogue } from '../dialogue.ts';
+import type { Dialogue } from '../dialogue.ts';
+import { type BecomeSecure, conversePreferringTls } from '../prefer-tls.ts';
 import {
   decodeDemand,
   decodeError,
@@ -37,11 +38,15 @@ export const pgsql: CheckerKind = {
 async function checkPgsql(target: CheckTarget, signal: AbortSignal): Promise<CheckResult> {
   if (target.login === undefined) return unhealthy('no login is configured');
   if (target.request === undefined) return unhealthy('no statement is configured');
-  return converse(target, signal, (dialogue) => talk(dialogue, target));
+  return conversePreferringTls(target, signal, (dialogue, becomeSecure) => talk(dialogue, target, becomeSecure));
 }
 
-async function talk(dialogue: Dialogue, target: CheckTarget): Promise<CheckResult> {
-  await offerTls(dialogue);
+async function talk(
+  dialogue: Dialogue,
+  target: CheckTarget,
+  becomeSecure: BecomeSecure | null,
+): Promise<CheckResult> {
+  if (becomeSecure !== null) await askForTls(dialogue, becomeSecure);
   dialogue.writeBytes(encodeStartup(target.login ?? '', target.database ?? ''));
   await logIn(dialogue, target);
   await readUntil(dialogue, 'Z', 'end of the login');
@@ -51,14 +56,11 @@ async function talk(dialogue: Dialogue, target: CheckTarget): Promise<CheckResul
   return result;
 }
 
-async function offerTls(dialogue: Dialogue): Promise<void> {
+async function askForTls(dialogue: Dialogue, becomeSecure: BecomeSecure): Promise<void> {
   dialogue.writeBytes(encodeTlsRequest());
   const answer = (await dialogue.readBytes(1, 'answer to the wish for TLS')).toString('latin1');
-  if (answer === 'S') return dialogue.becomeSecure();
-  // `E` begins an error of a server that is too old, or too full.
-  if (answer !== 'N' && answer !== 'E')
-    throw new CheckFailure('the answer to the wish for TLS is not that of PostgreSQL');
-  if (answer === 'E') throw new CheckFailure('refuses the wish for TLS');
+  if (answer === 'S') return becomeSecure();
+  if (answer !== 'N') throw notPostgres();
 }
 
 async function logIn(dialogue: Dialogue, target: CheckTarget): Promise<void> {

@@ -33,12 +33,6 @@ export interface MysqlGreeting {
   readonly offersTls: boolean;
 }
 
-export interface MysqlError {
-  readonly code: number;
-  /** `Access denied for user ... (1045)`. */
-  readonly text: string;
-}
-
 /** Header of a packet: 3 bytes of length, 1 of sequence. */
 export function readPacketHeader(header: Buffer): { readonly length: number; readonly sequence: number } {
   return { length: header.readUIntLE(0, 3), sequence: header[3] };
@@ -104,13 +98,13 @@ export function encodeQuit(): Buffer {
   return Buffer.of(QUIT);
 }
 
-/** `payload` begins with `ERROR`. Never throws; with what is missing left out. */
-export function decodeError(payload: Buffer): MysqlError {
-  if (payload.length < 3) return { code: 0, text: 'an error without a number' };
+/** `payload` begins with `ERROR`: `Access denied for user ... (1045)`. */
+export function decodeError(payload: Buffer): string {
+  if (payload.length < 3) return 'an error without a number';
   const code = payload.readUInt16LE(1);
   // After the login comes a mark and five letters of SQLSTATE.
   const textAt = payload[3] === 0x23 ? 9 : 3;
-  return { code, text: `${payload.toString('latin1', textAt).replace(/\s+$/, '')} (${code})` };
+  return `${payload.toString('latin1', textAt).trimEnd()} (${code})`;
 }
 
 /** `payload` begins with `END` and comes during the login. `null`: a method older than 4.1. */
