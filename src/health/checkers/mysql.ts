@@ -38,6 +38,8 @@ import { CheckFailure, excerpt } from '../reasons.ts';
 const PAYLOAD_BYTES_MAX = 32 * 1_024;
 /** As many as a table of MySQL can have. */
 const COLUMNS_MAX = 4_096;
+/** Of one column's names and type. */
+const COLUMN_BYTES_MAX = 4 * 1_024;
 const LOGIN_STEPS_MAX = 8;
 
 export const mysql: CheckerKind = {
@@ -169,7 +171,9 @@ class Session {
   }
 
   async #skipPayload(awaited: string): Promise<void> {
-    await this.#dialogue.skipBytes(await this.#readHeader(awaited), awaited);
+    const length = await this.#readHeader(awaited);
+    if (length > COLUMN_BYTES_MAX) throw new CheckFailure(`the ${awaited} claim ${length} bytes`);
+    await this.#dialogue.skipBytes(length, awaited);
   }
 
   /** Bytes of the next packet. */

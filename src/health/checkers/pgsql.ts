@@ -24,6 +24,8 @@ import { proveScram, SCRAM_SHA_256, scramFirst } from '../protocol/scram.ts';
 import { CheckFailure, excerpt } from '../reasons.ts';
 
 const BODY_BYTES_MAX = 32 * 1_024;
+/** Of a message that is let go by; the description of 1,600 columns is the longest that may be meant. */
+const SKIPPED_BYTES_MAX = 1_024 * 1_024;
 /** Of settings and notices between the answers that count. */
 const MESSAGES_MAX = 1_000;
 const NONCE_BYTES = 18;
@@ -41,11 +43,7 @@ async function checkPgsql(target: CheckTarget, signal: AbortSignal): Promise<Che
   return conversePreferringTls(target, signal, (dialogue, becomeSecure) => talk(dialogue, target, becomeSecure));
 }
 
-async function talk(
-  dialogue: Dialogue,
-  target: CheckTarget,
-  becomeSecure: BecomeSecure | null,
-): Promise<CheckResult> {
+async function talk(dialogue: Dialogue, target: CheckTarget, becomeSecure: BecomeSecure | null): Promise<CheckResult> {
   if (becomeSecure !== null) await askForTls(dialogue, becomeSecure);
   dialogue.writeBytes(encodeStartup(target.login ?? '', target.database ?? ''));
   await logIn(dialogue, target);
@@ -112,7 +110,7 @@ async function readUntil(dialogue: Dialogue, type: string, awaited: string): Pro
       throw new CheckFailure(`login refused: ${excerpt(problem)}`);
     }
     if (!'SKNv'.includes(header.type)) throw notPostgres();
-    await dialogue.skipBytes(header.bytes, awaited);
+    await skipBody(dialogue, header.bytes, awaited);
   }
   throw new CheckFailure(`more than ${MESSAGES_MAX} messages before the ${awaited}`);
 }
@@ -138,7 +136,7 @@ async function firstRow(dialogue: Dialogue): Promise<CheckResult> {
       case 'N':
       case 'S':
       case 'T':
-        await dialogue.skipBytes(bytes, awaited);
+        await skipBody(dialogue, bytes, awaited);
         break;
       default:
         throw notPostgres();
@@ -151,6 +149,11 @@ async function readHeader(dialogue: Dialogue, awaited: string): Promise<{ type: 
   const header = readMessageHeader(await dialogue.readBytes(5, awaited));
   if (header === null) throw notPostgres();
   return header;
+}
+
+function skipBody(dialogue: Dialogue, bytes: number, awaited: string): Promise<void> {
+  if (bytes > SKIPPED_BYTES_MAX) throw new CheckFailure(`the ${awaited} claims ${bytes} bytes`);
+  return dialogue.skipBytes(bytes, awaited);
 }
 
 function readBody(dialogue: Dialogue, bytes: number, awaited: string): Promise<Buffer> {

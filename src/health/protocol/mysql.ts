@@ -104,7 +104,7 @@ export function decodeError(payload: Buffer): string {
   const code = payload.readUInt16LE(1);
   // After the login comes a mark and five letters of SQLSTATE.
   const textAt = payload[3] === 0x23 ? 9 : 3;
-  return `${payload.toString('latin1', textAt).trimEnd()} (${code})`;
+  return `${payload.toString('latin1', textAt).trim() || 'an error without a text'} (${code})`;
 }
 
 /** `payload` begins with `END` and comes during the login. `null`: a method older than 4.1. */

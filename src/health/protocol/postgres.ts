@@ -99,7 +99,7 @@ export function decodeError(body: Buffer): string {
     if (field !== '') fields.set(field[0], field.slice(1));
   }
   const code = fields.get('C');
-  return `${fields.get('M') ?? 'an error without a text'}${code === undefined ? '' : ` (${code})`}`;
+  return `${fields.get('M') || 'an error without a text'}${code === undefined ? '' : ` (${code})`}`;
 }
 
 function message(type: string, ...parts: readonly Buffer[]): Buffer {

@@ -69,8 +69,8 @@ describeWith('mariadbd', { programs: ['mariadbd', 'mariadb-install-db', 'my_prin
     ]);
   });
 
-  test('a statement that never ends is given up', async () => {
-    expect(await ask({ request: 'SELECT SLEEP(100)', timeoutMs: 1_000 })).toEqual({
+  test('a statement that takes too long is given up', async () => {
+    expect(await ask({ request: 'SELECT SLEEP(3)', timeoutMs: 1_000 })).toEqual({
       healthy: false,
       message: 'no answer to the statement within 1 s',
     });

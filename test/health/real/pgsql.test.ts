@@ -98,8 +98,8 @@ describeWith('postgres', { programs: [program('postgres'), program('initdb'), as
     ]);
   });
 
-  test('a statement that never ends is given up', async () => {
-    expect(await ask({ request: 'SELECT pg_sleep(100)', timeoutMs: 1_000 })).toEqual({
+  test('a statement that takes too long is given up', async () => {
+    expect(await ask({ request: 'SELECT pg_sleep(3)', timeoutMs: 1_000 })).toEqual({
       healthy: false,
       message: 'no answer to the statement within 1 s',
     });
