@@ -46,6 +46,8 @@ export interface CheckResult {
   readonly healthy: boolean;
   /** One line for people: a status, or why not. Empty when there is nothing to add. */
   readonly message: string;
+  /** `http`: what came when it does not match, for who wants to see more than the message; at most 64 KiB. */
+  readonly body?: string;
 }
 
 export interface Checker {

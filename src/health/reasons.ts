@@ -10,22 +10,18 @@ export class CheckFailure extends Error {
 
 /** Errors that say something else than they mean. */
 const SENTENCES: Readonly<Record<string, string>> = {
-  EPROTO: 'TLS: the handshake failed',
-  ERR_SSL_WRONG_VERSION_NUMBER: 'TLS: the server does not speak it',
-  ERR_SSL_PACKET_LENGTH_TOO_LONG: 'TLS: the server does not speak it',
-  ERR_SSL_HTTP_REQUEST: 'TLS: the server does not speak it',
+  ECONNRESET: 'connection reset',
   HPE_HEADER_OVERFLOW: 'the headers of the answer are too long',
 };
 
 /** The sentence for an error of Node: sockets, TLS, HTTP. */
 export function failureReason(error: Error): string {
   if (error instanceof CheckFailure) return error.message;
-  const { code = '', reason } = error as NodeJS.ErrnoException & { readonly reason?: string };
-  // OpenSSL's own text comes with numbers of its source lines.
-  const sentence = SENTENCES[code] ?? (code.startsWith('ERR_SSL_') ? `TLS: ${reason ?? code}` : undefined);
-  if (sentence !== undefined) return sentence;
+  const { code = '' } = error as NodeJS.ErrnoException;
   if (error.message === 'socket hang up') return 'closed before the answer';
   if (error.message.includes('before secure TLS connection')) return 'closed before the TLS handshake';
+  if (code in SENTENCES) return SENTENCES[code];
+  if (code === 'EPROTO' || code.startsWith('ERR_SSL_')) return tlsSentence(error.message);
   if (code.startsWith('HPE_')) return `the answer is not HTTP: ${error.message.replace(/^Parse Error: /, '')}`;
   return systemSentence(code) ?? error.message.split('\n')[0];
 }
@@ -41,6 +37,13 @@ export function excerpt(said: string): string {
   const text = Buffer.from(said.slice(0, 4 * EXCERPT_LENGTH_MAX), 'latin1').toString('utf8');
   const printable = text.replace(/\p{C}/gu, '?');
   return printable.length > EXCERPT_LENGTH_MAX ? `${printable.slice(0, EXCERPT_LENGTH_MAX)}...` : printable;
+}
+
+/** `...:error:0A00010B:SSL routines:ssl3_get_record:wrong version number:FILE:LINE:` of OpenSSL. */
+function tlsSentence(message: string): string {
+  const reason = /:SSL routines:[^:]*:([^:]+)/.exec(message)?.[1] ?? 'the handshake failed';
+  const isOther = /^(wrong version number|packet length too long|http request)$/.test(reason);
+  return `TLS: ${isOther ? 'the server does not speak it' : reason}`;
 }
 
 function systemSentence(code: string): string | undefined {

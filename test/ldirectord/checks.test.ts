@@ -68,6 +68,38 @@ describe('the check of a server', () => {
     expect(await plan(lines)).toMatchObject({ checker: 'simpletcp', target: { request: 'PING\nQUIT\n' } });
   });
 
+  const base = { address: '10.0.0.2', port: 8080, timeoutMs: 30_000 };
+  test.each([
+    ['smtp', '', { checker: 'smtp', target: base }],
+    ['submission', '', { checker: 'smtp', target: base }],
+    ['nntp', '', { checker: 'nntp', target: base }],
+    ['pop', '', { checker: 'pop', target: base }],
+    [
+      'pops',
+      '\tlogin="a"\n\tpasswd="b"\n',
+      { checker: 'pop', target: { ...base, login: 'a', password: 'b', secure: true } },
+    ],
+    ['imap', '\tlogin="a"\n\tpasswd="b"\n', { checker: 'imap', target: { ...base, login: 'a', password: 'b' } }],
+    ['imaps', '', { checker: 'imap', target: { ...base, secure: true } }],
+    ['sip', '\tlogin="a@b"\n', { checker: 'sip', target: { ...base, protocol: 'tcp', login: 'a@b' } }],
+    ['sip', '\tlogin="a@b"\n\tprotocol=udp\n', { checker: 'sip', target: { ...base, protocol: 'udp', login: 'a@b' } }],
+    [
+      'ftp',
+      '\tlogin="a"\n\tpasswd="b"\n\trequest="live.txt"\n\treceive="ok"\n',
+      {
+        checker: 'ftp',
+        target: { ...base, login: 'a', password: 'b', request: '/live.txt', receive: { source: 'ok', flags: '' } },
+      },
+    ],
+  ])('negotiate over %s%j', async (service, lines, expected) => {
+    expect(await plan(`\tservice=${service}\n${lines}`)).toEqual(expected);
+  });
+
+  test('ftp without a request logs in and asks for no file', async () => {
+    const planned = await plan('\tcheckport=21\n', '10.0.0.2 masq', '10.0.0.1:21');
+    expect(planned).toEqual({ checker: 'ftp', target: { ...base, port: 21 } });
+  });
+
   test('checktype=off has none', async () => {
     expect(await plan('\tchecktype=off\n')).toBeNull();
   });
@@ -75,8 +107,8 @@ describe('the check of a server', () => {
 
 describe('what cannot be done yet is refused with its line', () => {
   test.each([
-    ['virtual=10.0.0.1:80\n\tservice=smtp\n\treal=10.0.0.2 masq\n', 2, 'service smtp: not supported yet'],
-    ['# mail\nvirtual=10.0.0.1:25\n\treal=10.0.0.2 masq\n', 2, 'chosen by the port'],
+    ['virtual=10.0.0.1:80\n\tservice=oracle\n\treal=10.0.0.2 masq\n', 2, 'service oracle: not supported yet'],
+    ['# database\nvirtual=10.0.0.1:1521\n\treal=10.0.0.2 masq\n', 2, 'chosen by the port'],
     ['execute=other.cf\n', 1, 'execute: not supported yet'],
     ['virtual=10.0.0.1:80\n\treal=10.0.0.2 masq\n\treceive="a++"\n', 3, 'not supported yet'],
     ['virtual=10.0.0.1:80\n\treal=10.0.0.2 masq "a","(?>b)"\n', 2, 'not supported yet'],
@@ -93,7 +125,7 @@ describe('what cannot be done yet is refused with its line', () => {
 
   test('the same services are welcome when they are only connected to', async () => {
     await refuseUnsupported(
-      await parseConfiguration('virtual=10.0.0.1:25\n\treal=10.0.0.2 masq\n\tchecktype=connect\n'),
+      await parseConfiguration('virtual=10.0.0.1:1521\n\treal=10.0.0.2 masq\n\tchecktype=connect\n'),
     );
   });
 });

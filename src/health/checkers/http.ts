@@ -12,6 +12,8 @@ const REDIRECTS_MAX = 7;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 /** More of a body is not looked at. */
 const BODY_BYTES_MAX = 8 * 1024 * 1024;
+/** More of a body that does not match is not told. */
+const TOLD_BYTES_MAX = 64 * 1024;
 
 export const http: CheckerKind = {
   name: 'http',
@@ -48,7 +50,9 @@ async function checkHttp(target: CheckTarget, signal: AbortSignal): Promise<Chec
 
 function parseUrl(text: string, base?: URL): URL {
   if (URL.canParse(text, base?.href)) return new URL(text, base);
-  throw new CheckFailure(base === undefined ? `${excerpt(text)} is not a whole URL` : `redirected to ${excerpt(text)}`);
+  throw new CheckFailure(
+    base === undefined ? `${excerpt(text)} is not a whole URL` : `redirected to ${excerpt(text)}, which is no address`,
+  );
 }
 
 function isRedirect({ status, location }: Reply): boolean {
@@ -60,7 +64,8 @@ function judgeReply(target: CheckTarget, { status, reason, body }: Reply): Check
   if (status < 200 || status > 299) return unhealthy(line);
   if (target.receive === undefined) return healthy(line);
   const matches = new RegExp(target.receive.source, target.receive.flags).test(body);
-  return matches ? healthy(line) : unhealthy(body);
+  if (matches) return healthy(line);
+  return { ...unhealthy('the body does not match'), body: body.slice(0, TOLD_BYTES_MAX) };
 }
 
 /** `first`: the URL that was asked for, to which the configured `Host` header belongs. */

@@ -6,6 +6,8 @@ import { type CheckerKind, type CheckResult, type CheckTarget, healthy, unhealth
 import { askByDatagram } from '../datagram.ts';
 import { converse, type Dialogue } from '../dialogue.ts';
 
+/** More of an answer is not looked at. */
+const ANSWER_BYTES_MAX = 8 * 1024 * 1024;
 const AWAITED = 'matching line';
 
 export const simpletcp: CheckerKind = {
@@ -30,10 +32,13 @@ function checkSimple(target: CheckTarget, signal: AbortSignal): Promise<CheckRes
 async function talk(dialogue: Dialogue, request: string, matches: (line: string) => boolean): Promise<CheckResult> {
   dialogue.write(request);
   dialogue.endSending();
-  // A line that is too long is looked at in pieces.
-  for (;;) {
+  let heardBytes = 0;
+  while (heardBytes <= ANSWER_BYTES_MAX) {
+    // A line that is too long is looked at in pieces.
     const line = await dialogue.readPiece(AWAITED);
     if (line === null) return unhealthy('no line matches');
     if (matches(line)) return healthy();
+    heardBytes += line.length;
   }
+  return unhealthy(`said more than ${ANSWER_BYTES_MAX} bytes without a ${AWAITED}`);
 }
