@@ -64,6 +64,8 @@ export function decodeAnswer(bytes: Buffer, id: number, question: DnsQuestion): 
   } catch (error) {
     return bad(`something that is not DNS: ${(error as Error).message}`);
   }
+  // The package reads addresses beyond the end, as zeros.
+  if (decode.bytes > bytes.length) return bad('something that is not DNS: it breaks off');
   // Some servers do not repeat a question that they refuse.
   const { rcode: code } = packet as DecodedPacket & { readonly rcode: string };
   const [asked] = packet.questions ?? [];
