@@ -32,18 +32,19 @@ export const external: CheckerKind = {
  * arguments, so `return` ends it; so does its last line, with success. `exit` with anything but 0 and `die` are
  * failures. Here every call has a process of its own, so nothing is kept from one to the next.
  */
-const CALL_FILE = `
+const CALL_FILE = String.raw`
 BEGIN { *CORE::GLOBAL::exit = sub { my $status = @_ ? $_[0] : 0; CORE::exit($status == 0 ? 0 : $status & 255 || 1) } }
 sub compile { eval $_[0] }
+sub fail { my ($status, $reason) = @_; print STDERR $reason; CORE::exit($status) }
 my $check = do {
   my $file = shift @ARGV;
-  open(my $text, '<', $file) or die "cannot open $file: $!\n";
+  open(my $text, '<', $file) or fail(127, "cannot open $file: $!\n");
   local $/;
   my $body = <$text>;
-  $body =~ s/^__(?:END|DATA)__$.*//ms;
-  compile("sub { @ARGV = @_;\n# line 1 "$file"\n$body\n}") or die $@;
+  $body =~ s/^__(?:END|DATA)__(?!\w).*//ms;
+  compile("sub { \@ARGV = \@_;\n# line 1 \"$file\"\n$body\n}") or fail(255, $@);
 };
-$check->(@ARGV);
+eval { $check->(@ARGV); 1 } or fail(255, $@);
 `;
 
 export const externalPerl: CheckerKind = {
