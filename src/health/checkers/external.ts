@@ -10,6 +10,7 @@ import { delimiter, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { type CheckerKind, type CheckResult, type CheckTarget, healthy, unhealthy } from '../checker.ts';
 import { excerpt, failureReason, inTime } from '../reasons.ts';
+import { withinTime } from '../time-limit.ts';
 
 const KILL_AFTER_MS = 1_000;
 /** For the last words on standard error of a program that has ended. */
@@ -67,8 +68,18 @@ function runProgram(
   { timeoutMs }: CheckTarget,
   signal: AbortSignal,
 ): Promise<CheckResult> {
+  const lateSentence = (): string =>
+    signal.aborted ? 'stopped' : `the program did not end within ${inTime(timeoutMs)}`;
+  return withinTime(signal, timeoutMs, (limited) => runWithin(program, words, limited, lateSentence));
+}
+
+function runWithin(
+  program: string,
+  words: string[],
+  limited: AbortSignal,
+  lateSentence: () => string,
+): Promise<CheckResult> {
   return new Promise((resolve) => {
-    const limited = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
     if (limited.aborted) return resolve(unhealthy('stopped'));
     // A process group of its own, so that what the program has started ends with it.
     const child = spawn(program, words, { stdio: ['ignore', 'ignore', 'pipe'], detached: true });
@@ -81,7 +92,7 @@ function runProgram(
       killGroup(child.pid, 'SIGTERM');
       const killer = setTimeout(() => killGroup(child.pid, 'SIGKILL'), KILL_AFTER_MS);
       child.once('exit', () => clearTimeout(killer));
-      settle(unhealthy(signal.aborted ? 'stopped' : `the program did not end within ${inTime(timeoutMs)}`));
+      settle(unhealthy(lateSentence()));
     };
     limited.addEventListener('abort', abort);
     child.once('error', (error) => settle(unhealthy(`${program} cannot be started: ${failureReason(error)}`)));
