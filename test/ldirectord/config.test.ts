@@ -152,7 +152,17 @@ describe('traps get a warning of our own', () => {
     ['a lost upper threshold', 'virtual=10.0.0.1:80\n\treal=10.0.0.2:80 masq u:2 l:1\n', 2, '"u:2"'],
     ['another port with gate', 'virtual=10.0.0.1:80\n\treal=10.0.0.2:81 gate\n', 2, 'with port 80'],
     ['a global fallback and a mark', 'fallback=127.0.0.1\nvirtual=5\n\treal=10.0.0.2 gate\n', 2, 'firewall marks'],
-    ['dns without receive', 'virtual=10.0.0.1:53\n\treal=10.0.0.2:53 masq\n', 1, 'always fails'],
+    ['dns without receive', 'virtual=10.0.0.1:53\n\trequest="a.test"\n\treal=10.0.0.2:53 masq\n', 1, 'any address'],
+    ['dns without request', 'virtual=10.0.0.1:53\n\treceive="1"\n\treal=10.0.0.2:53 masq\n', 1, 'without request the'],
+    ['ldap without passwd', 'virtual=10.0.0.1:389\n\tlogin="cn=a"\n\treal=10.0.0.2:389 masq\n', 1, 'anonymous'],
+    ['mysql without request', 'virtual=10.0.0.1:3306\n\tlogin="a"\n\treal=10.0.0.2 masq\n', 1, 'without request the'],
+    ['pgsql without both', 'virtual=1.1.1.1:80\n\tservice=pgsql\n\treal=10.0.0.2:80 masq\n', 2, 'login and request'],
+    [
+      'radius without secret',
+      'virtual=1.1.1.1:1812\n\tlogin="a"\n\tpasswd="b"\n\treal=1.1.1.2 masq\n',
+      1,
+      'secret the check',
+    ],
     ['checktype=off', 'virtual=10.0.0.1:80\n\tchecktype=off\n', 2, 'only its fallback'],
   ])('%s', async (_, text, line, words) => {
     const warnings = await ours(text);
