@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { planCheck, refuseUnsupported } from '../../src/ldirectord/checks.ts';
 import { ConfigurationError } from '../../src/ldirectord/config/problem.ts';
+import { SERVICE_PORTS } from '../../src/ldirectord/config/types.ts';
 import { parseConfiguration } from '../../src/ldirectord/config.ts';
 import { destinationSpec, fallbackSpec, serviceSpec } from '../../src/ldirectord/specs.ts';
 
@@ -155,6 +156,21 @@ describe('what cannot be done is refused with its line', () => {
     expect(error).toBeInstanceOf(ConfigurationError);
     expect((error as ConfigurationError).line).toBe(line);
     expect((error as ConfigurationError).message).toContain(words);
+  });
+
+  test('every service but one is welcome', async () => {
+    const services = Object.keys(SERVICE_PORTS).filter((service) => service !== 'oracle');
+    const blocks = services.flatMap((service, index) =>
+      ['tcp', 'udp'].map(
+        (protocol) =>
+          `virtual=10.0.0.1:${8_000 + index}\n\treal=10.0.0.2:9 masq\n\tservice=${service}\n\tprotocol=${protocol}\n`,
+      ),
+    );
+    await refuseUnsupported(await parseConfiguration(`${blocks.join('\n')}\n`));
+    // The port alone chooses the service.
+    const ports = Object.values(SERVICE_PORTS).filter((port) => port !== null && port !== SERVICE_PORTS.oracle);
+    const byPort = ports.map((port) => `virtual=10.0.0.1:${port}\n\treal=10.0.0.2:${port} masq\n`);
+    await refuseUnsupported(await parseConfiguration(`${byPort.join('\n')}\n`));
   });
 
   test('the same service is welcome when it is only connected to', async () => {

@@ -48,6 +48,8 @@ export interface Needs {
   /** Names or paths of programs. */
   readonly programs: readonly string[];
   readonly root?: boolean;
+  /** Asked when the programs are there: why they will not do, or `null`. */
+  readonly problem?: () => string | null;
 }
 
 /** `describe` where everything needed is there; elsewhere skipped, with the reason in its name. */
@@ -57,10 +59,11 @@ export function describeWith(name: string, needs: Needs, tests: () => void): voi
 }
 
 /** Why these tests cannot run here, or `null`. */
-export function missingFor({ programs, root = false }: Needs): string | null {
+export function missingFor({ programs, root = false, problem }: Needs): string | null {
   const absent = programs.filter((program) => findProgram(program) === null);
   if (absent.length > 0) return `not installed: ${absent.join(', ')}`;
-  return root && process.getuid?.() !== 0 ? 'needs root' : null;
+  if (root && process.getuid?.() !== 0) return 'needs root';
+  return problem?.() ?? null;
 }
 
 /** Path of a program of the system, or `null`. */
