@@ -11,6 +11,8 @@ export interface DatagramQuestion {
   text(localAddress: string, localPort: number): string;
   /** Called for every datagram, one character per byte. `null`: wait for another one. */
   judge(text: string): CheckResult | null;
+  /** More to say when none came, such as why that may be. */
+  hint?(): string;
   /** Pause before the question is repeated; each further one is twice as long. Absent: it is asked once. */
   readonly repeatAfterMs?: number;
 }
@@ -36,7 +38,8 @@ export function askByDatagram(
       resolve(result);
     };
     const stop = (): void => settle(unhealthy('stopped'));
-    const late = (): void => settle(unhealthy(`no ${question.awaited} within ${inTime(timeoutMs)}`));
+    const late = (): void =>
+      settle(unhealthy(`no ${question.awaited} within ${inTime(timeoutMs)}${question.hint?.() ?? ''}`));
     const fail = (error: Error): void => settle(unhealthy(failureReason(error)));
     const limit = setTimeout(late, timeoutMs);
     signal.addEventListener('abort', stop);

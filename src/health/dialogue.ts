@@ -1,5 +1,5 @@
 /**
- * Talks with a server in lines of text, over TCP or TLS. Everything is bounded: the time of the whole conversation,
+ * Talks with a server over TCP or TLS, in lines of text or in counted bytes. Everything is bounded: the time of the whole conversation,
  * the length of a line, the lines of an answer, and what is kept of it. Whatever goes wrong is one sentence that says
  * how far the conversation had come.
  */
@@ -56,7 +56,7 @@ export class Dialogue {
   readonly #partner: Partner;
   readonly #limit: AbortSignal;
   readonly #opened: Dialogue[];
-  readonly #socket: Socket;
+  #socket: Socket;
   /** What is being waited for, for the sentence when it does not come. */
   #awaited = 'connection';
   /** Received and not yet read, one character per byte. */
@@ -75,10 +75,9 @@ export class Dialogue {
     this.#limit = limit;
     this.#opened = opened;
     opened.push(this);
-    this.#socket = partner.secure === true ? this.#openSecure() : this.#openPlain();
-    this.#socket.on('data', (bytes: Buffer) => this.#receive(bytes));
-    this.#socket.on('error', (error) => this.#fail(new CheckFailure(this.#brokenSentence(error))));
-    for (const event of ['end', 'close']) this.#socket.on(event, this.#end);
+    const { address: host, port } = partner;
+    this.#socket = partner.secure === true ? this.#openSecure({ host, port }) : this.#openPlain();
+    this.#listen();
     limit.addEventListener('abort', this.#expire);
     if (limit.aborted) this.#expire();
   }
@@ -111,6 +110,27 @@ export class Dialogue {
   /** Sends a line of UTF-8. */
   send(line: string): void {
     this.#socket.write(`${line}\r\n`, 'utf8');
+  }
+
+  writeBytes(bytes: Uint8Array): void {
+    this.#socket.write(bytes);
+  }
+
+  /**
+   * Goes on over TLS; to be called when the server has agreed to it. Any certificate will do: without TLS there would
+   * be none. Throws a CheckFailure when the handshake fails.
+   */
+  async becomeSecure(): Promise<void> {
+    // Whoever sits in between could have put it there, to be taken for what comes over TLS.
+    if (this.#waiting !== '') throw new CheckFailure('sent more than its consent to TLS');
+    const plain = this.#socket;
+    for (const event of ['data', 'end', 'close']) plain.removeAllListeners(event);
+    this.#isConnected = false;
+    this.#awaited = 'TLS handshake';
+    this.#socket = this.#openSecure({ socket: plain });
+    this.#listen();
+    this.#socket.once('close', () => plain.destroy());
+    await this.connected();
   }
 
   /** Closes the sending side. */
@@ -159,6 +179,26 @@ export class Dialogue {
     return reply;
   }
 
+  /** Exactly so many bytes, at most 64 KiB. Throws a CheckFailure when fewer come. */
+  async readBytes(count: number, awaited: string): Promise<Buffer> {
+    this.#awaited = awaited;
+    while (this.#waiting.length < count) {
+      if (this.#hasEnded && this.#waiting !== '') throw new CheckFailure(`closed in the middle of the ${awaited}`);
+      await this.#news();
+    }
+    return Buffer.from(this.#take(count), 'latin1');
+  }
+
+  /** Lets so many bytes go by without keeping them. */
+  async skipBytes(count: number, awaited: string): Promise<void> {
+    let left = count;
+    while (left > 0) {
+      const part = await this.#readSome(awaited, left);
+      if (part === '') throw new CheckFailure(`closed in the middle of the ${awaited}`);
+      left -= part.length;
+    }
+  }
+
   /** Everything until the server closes, one character per byte; of more than `bytesMax` only the beginning. */
   async readToEnd(awaited: string, bytesMax: number): Promise<string> {
     const parts: string[] = [];
@@ -190,16 +230,21 @@ export class Dialogue {
     this.#socket.destroy();
   }
 
+  #listen(): void {
+    this.#socket.on('data', (bytes: Buffer) => this.#receive(bytes));
+    this.#socket.on('error', (error) => this.#fail(new CheckFailure(this.#brokenSentence(error))));
+    for (const event of ['end', 'close']) this.#socket.on(event, this.#end);
+  }
+
   #openPlain(): Socket {
     const { address, port } = this.#partner;
     return tcpConnect({ host: address, port }, () => this.#becomeConnected());
   }
 
-  /** The certificate has to be in its time; by whom and for whom it was issued is not asked. */
-  #openSecure(): Socket {
-    const { address, port } = this.#partner;
-    const socket: TLSSocket = tlsConnect({ host: address, port, rejectUnauthorized: false }, () => {
-      const problem = certificateProblem(socket, Date.now());
+  /** From the first byte, the certificate has to be in its time; by whom and for whom it was issued is not asked. */
+  #openSecure(over: { readonly host: string; readonly port: number } | { readonly socket: Socket }): Socket {
+    const socket: TLSSocket = tlsConnect({ ...over, rejectUnauthorized: false }, () => {
+      const problem = 'socket' in over ? null : certificateProblem(socket, Date.now());
       if (problem === null) this.#becomeConnected();
       else this.#fail(new CheckFailure(`TLS: ${problem}`));
     });
@@ -244,10 +289,11 @@ export class Dialogue {
     });
   }
 
-  async #readSome(awaited: string): Promise<string> {
+  /** Empty when the server has closed. */
+  async #readSome(awaited: string, bytesMax = BUFFER_BYTES_MAX): Promise<string> {
     this.#awaited = awaited;
     while (this.#waiting === '' && (!this.#hasEnded || this.#failure !== null)) await this.#news();
-    return this.#take(this.#waiting.length);
+    return this.#take(Math.min(this.#waiting.length, bytesMax));
   }
 
   #take(bytes: number): string {

@@ -1,4 +1,4 @@
-/** Which check a configured server gets, and the refusal of what cannot be checked yet. */
+/** Which check a configured server gets, and the refusal of what cannot be checked. */
 import type { CheckerKind, CheckTarget } from '../health/checker.ts';
 import { CHECKERS, type CheckerName } from '../health/checkers/index.ts';
 import { isMarkKey } from '../model/service.ts';
@@ -7,6 +7,11 @@ import { ConfigurationError, nearestWord } from './config/problem.ts';
 import type { Configuration, RealServer, VirtualServer } from './config/types.ts';
 import { NEGOTIATORS, negotiateTarget } from './negotiate.ts';
 import { SCHEDULER_FLAG_WORDS } from './specs.ts';
+
+const FOREIGN_SENTENCE =
+  'Oracle is spoken by its own client alone, so a program of yours has to ask; write checktype=external and ' +
+  'checkcommand="/path/of/the/program": it is called with the addresses and ports of service and server, and status 0 ' +
+  'says that the server lives';
 
 export interface PlannedCheck {
   readonly checker: CheckerName;
@@ -43,14 +48,17 @@ export function planCheck(virtual: VirtualServer, server: RealServer): PlannedCh
     case 'combined': {
       const thorough = planNegotiate(virtual, server);
       const timeoutMs = Math.max(thorough.target.timeoutMs, checkTimeoutMs);
+      // A datagram service accepts no connections; as with checktype=connect an echo has to do.
+      const overUdp = virtual.protocol === 'udp';
+      const attempts = overUdp ? { attempts: virtual.effective.checkCount } : {};
       const cheap = {
-        checker: 'connect',
+        checker: overUdp ? 'ping' : 'connect',
         timeoutMs: checkTimeoutMs,
         count: virtual.connectsBetweenNegotiates,
       } as const;
       return {
         ...thorough,
-        target: { ...thorough.target, ...target, timeoutMs },
+        target: { ...thorough.target, ...target, ...attempts, timeoutMs },
         thoroughTimeoutMs: thorough.target.timeoutMs,
         cheap,
       };
@@ -70,8 +78,9 @@ function externalArguments({ key }: VirtualServer, server: RealServer): string[]
 }
 
 function planNegotiate(virtual: VirtualServer, server: RealServer): PlannedCheck {
-  const negotiator = NEGOTIATORS[virtual.service];
-  if (negotiator === undefined) throw new Error(`negotiate check of service ${virtual.service}: not supported yet`);
+  const { service } = virtual;
+  if (service === 'oracle') throw new Error(FOREIGN_SENTENCE);
+  const negotiator = NEGOTIATORS[service];
   return { checker: negotiator.checker, target: negotiateTarget(negotiator, virtual, server) };
 }
 
@@ -93,12 +102,9 @@ function refuseService(virtual: VirtualServer): void {
   const { checkType, service } = virtual;
   if (checkType !== 'negotiate' && checkType !== 'combined') return;
   const line = virtual.directiveLines['service'] ?? virtual.line;
-  if (NEGOTIATORS[service] === undefined) {
+  if (service === 'oracle') {
     const how = virtual.directiveLines['service'] === undefined ? ', chosen by the port of the service' : '';
-    throw refusal(
-      line,
-      `negotiate check of service ${service}${how}: not supported yet; use checktype=connect or ping`,
-    );
+    throw refusal(line, `negotiate check of service ${service}${how}: ${FOREIGN_SENTENCE}`);
   }
 }
 

@@ -1,4 +1,4 @@
-/** What `negotiate` asks a server, by service type: one entry each. A type without an entry is refused. */
+/** What `negotiate` asks a server, by service type: one entry each. */
 import type { CheckTarget } from '../health/checker.ts';
 import type { CheckerName } from '../health/checkers/index.ts';
 import { checkPort, checkUrl } from './config/effective.ts';
@@ -22,17 +22,26 @@ export interface Negotiator {
   target(negotiation: Negotiation): CheckTarget;
 }
 
-export const NEGOTIATORS: Readonly<Partial<Record<ServiceType, Negotiator>>> = {
+/** Types that are checked by a program of the operator alone. */
+export type ForeignServiceType = 'oracle';
+
+export const NEGOTIATORS: Readonly<Record<Exclude<ServiceType, ForeignServiceType>, Negotiator>> = {
+  dns: { checker: 'dns', target: dnsTarget },
   ftp: { checker: 'ftp', target: fileTarget },
   http: { checker: 'http', target: webTarget },
   https: { checker: 'http', target: webTarget },
   http_proxy: { checker: 'http', target: proxyTarget },
   imap: { checker: 'imap', target: mailboxTarget },
   imaps: { checker: 'imap', target: secureMailboxTarget },
+  ldap: { checker: 'ldap', target: directoryTarget },
+  ldaps: { checker: 'ldap', target: (negotiation) => ({ ...directoryTarget(negotiation), secure: true }) },
+  mysql: { checker: 'mysql', target: databaseTarget },
   nntp: { checker: 'nntp', target: ({ base }) => base },
   none: { checker: 'on', target: () => ({ address: '', port: 0, timeoutMs: 0 }) },
+  pgsql: { checker: 'pgsql', target: databaseTarget },
   pop: { checker: 'pop', target: mailboxTarget },
   pops: { checker: 'pop', target: secureMailboxTarget },
+  radius: { checker: 'radius', target: radiusTarget },
   simpletcp: { checker: 'simpletcp', target: simpleTarget },
   sip: { checker: 'sip', target: ({ virtual, base }) => ({ ...base, ...transport(virtual), ...credentials(virtual) }) },
   smtp: { checker: 'smtp', target: ({ base }) => base },
@@ -82,9 +91,36 @@ function secureMailboxTarget(negotiation: Negotiation): CheckTarget {
 }
 
 function simpleTarget({ virtual, base, request, expected }: Negotiation): CheckTarget {
-  const written = request.replace(/^\//, '').replaceAll('\\n', '\n');
+  const written = withoutSlash(request).replaceAll('\\n', '\n');
   const bytes = Buffer.from(written, 'utf8').toString('latin1');
   return { ...base, ...expected, ...transport(virtual), request: bytes };
+}
+
+function dnsTarget({ virtual, base, request, expected }: Negotiation): CheckTarget {
+  return { ...base, ...expected, ...transport(virtual), request: withoutSlash(request) };
+}
+
+function directoryTarget({ virtual, base, request, expected }: Negotiation): CheckTarget {
+  return { ...inCheckTime(virtual, base), ...expected, ...credentials(virtual), request: withoutSlash(request) };
+}
+
+function radiusTarget({ virtual, base }: Negotiation): CheckTarget {
+  return { ...inCheckTime(virtual, base), ...credentials(virtual), secret: virtual.secret };
+}
+
+function databaseTarget({ virtual, base, request }: Negotiation): CheckTarget {
+  const statement = withoutSlash(request);
+  const database = virtual.database === '' ? {} : { database: virtual.database };
+  return { ...base, ...credentials(virtual), ...database, ...(statement === '' ? {} : { request: statement }) };
+}
+
+/** ldap and radius have `checktimeout` for the whole, not `negotiatetimeout`. */
+function inCheckTime(virtual: VirtualServer, base: Negotiation['base']): Negotiation['base'] {
+  return { ...base, timeoutMs: virtual.effective.checkTimeoutSeconds * 1_000 };
+}
+
+function withoutSlash(request: string): string {
+  return request.replace(/^\//, '');
 }
 
 /** A firewall mark says nothing about the protocol of what is behind it; TCP is what it mostly is. */

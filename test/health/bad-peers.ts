@@ -26,6 +26,9 @@ const SILENCES_MAX = 12;
 
 export type Bytes = string | Buffer;
 
+/** What a peer says, or makes of the first words of the client. */
+export type Words = Bytes | ((heard: Buffer) => Bytes);
+
 export interface GoodServer {
   /** Said to whoever connects. Absent: the client speaks first. */
   readonly greeting?: Bytes;
@@ -54,7 +57,7 @@ export interface Subject {
   /** So many bytes of the good server decide that it is healthy; breaking off before that is a failure. */
   readonly decisiveBytes: number;
   /** Well-formed first words that mean no, and the reason each must give. */
-  readonly wrong: readonly (readonly [said: Bytes, reason: RegExp])[];
+  readonly wrong: readonly (readonly [said: Words, reason: RegExp])[];
   /** Well formed; said again and again it is never an answer. Absent: only noise is endless. */
   readonly endless?: Bytes | undefined;
   /** What is expected where the common reasons do not fit. */
@@ -146,8 +149,10 @@ export function describeBadPeers(subject: Subject): number {
     }
 
     for (const [said, reason] of subject.wrong) {
-      bad(`a peer that says ${JSON.stringify(said.toString('latin1').slice(0, 60))}`, async () => {
-        const peer = await listen(subject, ({ socket }) => whenItsTurn(socket, subject, () => socket.write(said)));
+      bad(`a peer that says ${nameOf(said)}`, async () => {
+        const peer = await listen(subject, ({ socket }) =>
+          whenItsTurn(socket, subject, (heard) => socket.write(typeof said === 'function' ? said(heard) : said)),
+        );
         expectReason(await checkOnce(subject, peer, LONG_MS), { reason });
       });
     }
@@ -314,9 +319,14 @@ function expectReason({ healthy, message, tookMs, timeoutMs }: Outcome, { reason
   expect(tookMs).toBeLessThan((late ? timeoutMs : LONG_MS) + SLACK_MS);
 }
 
-function whenItsTurn(socket: Socket, subject: Subject, act: () => void): void {
+function whenItsTurn(socket: Socket, subject: Subject, act: (heard: Buffer) => void): void {
   if (subject.good().greeting === undefined) socket.once('data', act);
-  else act();
+  else act(Buffer.alloc(0));
+}
+
+/** In the name of a test: the words of a function are its own name. */
+function nameOf(said: Words): string {
+  return typeof said === 'function' ? said.name : JSON.stringify(said.toString('latin1').slice(0, 60));
 }
 
 /** Talks as the good server does; after `bytesMax` bytes it closes or says nothing more. */

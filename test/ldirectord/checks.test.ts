@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { planCheck, refuseUnsupported } from '../../src/ldirectord/checks.ts';
 import { ConfigurationError } from '../../src/ldirectord/config/problem.ts';
+import { SERVICE_PORTS } from '../../src/ldirectord/config/types.ts';
 import { parseConfiguration } from '../../src/ldirectord/config.ts';
 import { destinationSpec, fallbackSpec, serviceSpec } from '../../src/ldirectord/specs.ts';
 
@@ -53,6 +54,15 @@ describe('the check of a server', () => {
     });
   });
 
+  test('between negotiations with a datagram service there are echoes, for nobody accepts connections', async () => {
+    const lines = '\tchecktype=3\n\tcheckcount=2\n\tchecktimeout=2\n\tservice=dns\n\tprotocol=udp\n';
+    expect(await plan(lines)).toMatchObject({
+      checker: 'dns',
+      target: { attempts: 2 },
+      cheap: { checker: 'ping', timeoutMs: 2_000, count: 3 },
+    });
+  });
+
   test('an external program is told service and server', async () => {
     const lines = '\tchecktype=external\n\tcheckcommand=/bin/probe\n\tcheckport=99\n';
     expect(await plan(lines)).toMatchObject({
@@ -91,6 +101,32 @@ describe('the check of a server', () => {
         target: { ...base, login: 'a', password: 'b', request: '/live.txt', receive: { source: 'ok', flags: '' } },
       },
     ],
+    [
+      'dns',
+      '\trequest="www.a.test"\n\treceive="^1"\n\tprotocol=udp\n',
+      {
+        checker: 'dns',
+        target: { ...base, protocol: 'udp', request: 'www.a.test', receive: { source: '^1', flags: '' } },
+      },
+    ],
+    ['dns', '', { checker: 'dns', target: { ...base, protocol: 'tcp', request: '' } }],
+    [
+      'ldap',
+      '\tlogin="a"\n\tpasswd="b"\n\trequest="dc=test"\n\tchecktimeout=3\n\tnegotiatetimeout=9\n',
+      { checker: 'ldap', target: { ...base, timeoutMs: 3_000, login: 'a', password: 'b', request: 'dc=test' } },
+    ],
+    ['ldaps', '', { checker: 'ldap', target: { ...base, timeoutMs: 5_000, request: '', secure: true } }],
+    [
+      'radius',
+      '\tlogin="a"\n\tpasswd="b"\n\tsecret="c"\n\tchecktimeout=3\n\tnegotiatetimeout=9\n',
+      { checker: 'radius', target: { ...base, timeoutMs: 3_000, login: 'a', password: 'b', secret: 'c' } },
+    ],
+    [
+      'mysql',
+      '\tlogin="a"\n\tpasswd="b"\n\tdatabase="d"\n\trequest="SELECT 1"\n',
+      { checker: 'mysql', target: { ...base, login: 'a', password: 'b', database: 'd', request: 'SELECT 1' } },
+    ],
+    ['pgsql', '\tlogin="a"\n', { checker: 'pgsql', target: { ...base, login: 'a' } }],
   ])('negotiate over %s%j', async (service, lines, expected) => {
     expect(await plan(`\tservice=${service}\n${lines}`)).toEqual(expected);
   });
@@ -105,9 +141,9 @@ describe('the check of a server', () => {
   });
 });
 
-describe('what cannot be done yet is refused with its line', () => {
+describe('what cannot be done is refused with its line', () => {
   test.each([
-    ['virtual=10.0.0.1:80\n\tservice=oracle\n\treal=10.0.0.2 masq\n', 2, 'service oracle: not supported yet'],
+    ['virtual=10.0.0.1:80\n\tservice=oracle\n\treal=10.0.0.2 masq\n', 2, 'write checktype=external and checkcommand='],
     ['# database\nvirtual=10.0.0.1:1521\n\treal=10.0.0.2 masq\n', 2, 'chosen by the port'],
     ['virtual=10.0.0.1:80\n\treal=10.0.0.2 masq\n\treceive="a++"\n', 3, 'not supported yet'],
     ['virtual=10.0.0.1:80\n\treal=10.0.0.2 masq "a","(?>b)"\n', 2, 'not supported yet'],
@@ -122,9 +158,9 @@ describe('what cannot be done yet is refused with its line', () => {
     expect((error as ConfigurationError).message).toContain(words);
   });
 
-  test('every service that talks in lines of text is welcome', async () => {
-    const services = ['ftp', 'http', 'https', 'http_proxy', 'imap', 'imaps', 'nntp', 'pop', 'pops', 'simpletcp', 'sip'];
-    const blocks = [...services, 'smtp', 'submission'].flatMap((service, index) =>
+  test('every service but one is welcome', async () => {
+    const services = Object.keys(SERVICE_PORTS).filter((service) => service !== 'oracle');
+    const blocks = services.flatMap((service, index) =>
       ['tcp', 'udp'].map(
         (protocol) =>
           `virtual=10.0.0.1:${8_000 + index}\n\treal=10.0.0.2:9 masq\n\tservice=${service}\n\tprotocol=${protocol}\n`,
@@ -132,12 +168,12 @@ describe('what cannot be done yet is refused with its line', () => {
     );
     await refuseUnsupported(await parseConfiguration(`${blocks.join('\n')}\n`));
     // The port alone chooses the service.
-    const ports = [21, 25, 80, 110, 119, 143, 443, 587, 993, 995, 3_128, 5_060];
+    const ports = Object.values(SERVICE_PORTS).filter((port) => port !== null && port !== SERVICE_PORTS.oracle);
     const byPort = ports.map((port) => `virtual=10.0.0.1:${port}\n\treal=10.0.0.2:${port} masq\n`);
     await refuseUnsupported(await parseConfiguration(`${byPort.join('\n')}\n`));
   });
 
-  test('the same services are welcome when they are only connected to', async () => {
+  test('the same service is welcome when it is only connected to', async () => {
     await refuseUnsupported(
       await parseConfiguration('virtual=10.0.0.1:1521\n\treal=10.0.0.2 masq\n\tchecktype=connect\n'),
     );

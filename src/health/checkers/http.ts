@@ -7,6 +7,7 @@ import { request as httpsRequest } from 'node:https';
 import { isIP } from 'node:net';
 import { type CheckerKind, type CheckResult, type CheckTarget, healthy, unhealthy } from '../checker.ts';
 import { CheckFailure, excerpt, failureReason, inTime } from '../reasons.ts';
+import { withinTime } from '../time-limit.ts';
 
 const REDIRECTS_MAX = 7;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
@@ -30,8 +31,12 @@ interface Reply {
   readonly body: string;
 }
 
-async function checkHttp(target: CheckTarget, signal: AbortSignal): Promise<CheckResult> {
-  const limited = AbortSignal.any([signal, AbortSignal.timeout(target.timeoutMs)]);
+function checkHttp(target: CheckTarget, signal: AbortSignal): Promise<CheckResult> {
+  return withinTime(signal, target.timeoutMs, (limited) => exchange(target, signal, limited));
+}
+
+/** `limited`: aborts with `signal`, and when the time is over. */
+async function exchange(target: CheckTarget, signal: AbortSignal, limited: AbortSignal): Promise<CheckResult> {
   try {
     let url = parseUrl(target.url ?? '');
     let reply = await ask(target, url, true, limited);
