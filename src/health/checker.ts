@@ -12,7 +12,7 @@ export interface CheckTarget {
   readonly timeoutMs: number;
   /** Attempts of `ping`; one success is enough. Default 1. */
   readonly attempts?: number;
-  /** `http`, `simpletcp`: what the answer must match. Absent: any answer will do. */
+  /** `dns`, `ftp`, `http`, `ldap`, `simpletcp`: what the answer must match. Absent: any answer will do. */
   readonly receive?: { readonly source: string; readonly flags: string };
   /** `http`: absolute URL, `http:` or `https:`. */
   readonly url?: string;
@@ -21,8 +21,22 @@ export interface CheckTarget {
   readonly virtualHost?: string;
   /** `http`: `address` and `port` are a proxy's. */
   readonly proxy?: boolean;
-  /** `simpletcp`: bytes to send, as text. */
+  /**
+   * `simpletcp`: bytes to send, as text. `ftp`: the file to fetch; absent: the login alone is the question. `dns`: the
+   * name or address to ask about. `ldap`: the base. `mysql`, `pgsql`: the statement.
+   */
   readonly request?: string;
+  /** `dns`, `sip`, `simpletcp`: default `tcp`. */
+  readonly protocol?: 'tcp' | 'udp';
+  /** `imap`, `ldap`, `pop`: over TLS from the first byte. */
+  readonly secure?: boolean;
+  /** `imap`, `pop`: absent: the greeting alone is the question. `ftp`: default `anonymous`. `sip`: USER@HOST. `ldap`: anonymous without it or without a password. */
+  readonly login?: string;
+  readonly password?: string;
+  /** `mysql`, `pgsql`. */
+  readonly database?: string;
+  /** `radius`: shared with the server. */
+  readonly secret?: string;
   /** `external`: the program, and its arguments. No shell. */
   readonly command?: string;
   readonly arguments?: readonly string[];
@@ -32,6 +46,8 @@ export interface CheckResult {
   readonly healthy: boolean;
   /** One line for people: a status, or why not. Empty when there is nothing to add. */
   readonly message: string;
+  /** `http`: what came when it does not match, for who wants to see more than the message; at most 64 KiB. */
+  readonly body?: string;
 }
 
 export interface Checker {

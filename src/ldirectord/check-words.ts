@@ -4,6 +4,10 @@ import type { RealServer, VirtualServer } from './config/types.ts';
 
 /** Fields that say how patiently is asked, and not what. */
 const PATIENCE: ReadonlySet<string> = new Set(['timeoutMs', 'thoroughTimeoutMs', 'attempts']);
+/** Negotiations that have `checktimeout`. */
+const IN_CHECK_TIME: ReadonlySet<string> = new Set(['ldap', 'ldaps', 'radius']);
+/** Elsewhere the slash at the beginning of a request is no part of it. */
+const ASKED_BY_PATH = /^(http|ftp)/;
 
 /**
  * Equal for two servers exactly when a result for one is a result for the other as well, and for one server before
@@ -19,7 +23,10 @@ export function describeCheck(virtual: VirtualServer): string {
   const { checkType, effective } = virtual;
   const every = `every ${effective.checkIntervalSeconds} s`;
   const short = `timeout ${effective.checkTimeoutSeconds} s`;
-  const long = `timeout ${effective.negotiateTimeoutSeconds} s`;
+  const longSeconds = IN_CHECK_TIME.has(virtual.service)
+    ? effective.checkTimeoutSeconds
+    : effective.negotiateTimeoutSeconds;
+  const long = `timeout ${longSeconds} s`;
   const attempts = effective.checkCount > 1 ? `, up to ${effective.checkCount} attempts` : '';
   const port = virtual.checkPort === null ? '' : ` to port ${virtual.checkPort}`;
   switch (checkType) {
@@ -40,7 +47,8 @@ export function describeCheck(virtual: VirtualServer): string {
       if (virtual.service === 'none') return 'always up (service=none)';
       return `${describeNegotiation(virtual)}${port} ${every}, ${long}`;
     case 'combined': {
-      const connects = `then ${virtual.connectsBetweenNegotiates} times connect`;
+      const cheap = virtual.protocol === 'udp' ? 'ping' : 'connect';
+      const connects = `then ${virtual.connectsBetweenNegotiates} times ${cheap}`;
       return `${describeNegotiation(virtual)}, ${connects}${port}, ${every}, ${long} and ${effective.checkTimeoutSeconds} s`;
     }
   }
@@ -49,7 +57,8 @@ export function describeCheck(virtual: VirtualServer): string {
 /** Passwords are no part of it. */
 function describeNegotiation({ service, request, receive, httpMethod }: VirtualServer): string {
   const method = httpMethod === 'HEAD' ? ' HEAD' : '';
-  const asking = request === '/' ? '' : ` "${request}"`;
+  const written = ASKED_BY_PATH.test(service) ? request : request.slice(1);
+  const asking = request === '/' ? '' : ` "${written}"`;
   const expecting = receive === '' ? '' : ` expecting "${receive}"`;
   return `${service}${method}${asking}${expecting}`;
 }

@@ -1,21 +1,17 @@
-/** Which check a configured server gets, and the refusal of what cannot be checked yet. */
+/** Which check a configured server gets, and the refusal of what cannot be checked. */
 import type { CheckerKind, CheckTarget } from '../health/checker.ts';
 import { CHECKERS, type CheckerName } from '../health/checkers/index.ts';
 import { isMarkKey } from '../model/service.ts';
-import { checkPort, checkUrl } from './config/effective.ts';
+import { checkPort } from './config/effective.ts';
 import { ConfigurationError, nearestWord } from './config/problem.ts';
-import type { Configuration, RealServer, ServiceType, VirtualServer } from './config/types.ts';
-import { translatePerlRegex } from './perl-regex.ts';
+import type { Configuration, RealServer, VirtualServer } from './config/types.ts';
+import { NEGOTIATORS, negotiateTarget } from './negotiate.ts';
 import { SCHEDULER_FLAG_WORDS } from './specs.ts';
 
-/** The checker behind each service type of `negotiate`; the others come later. */
-const NEGOTIATORS: Partial<Readonly<Record<ServiceType, CheckerName>>> = {
-  http: 'http',
-  https: 'http',
-  http_proxy: 'http',
-  none: 'on',
-  simpletcp: 'simpletcp',
-};
+const FOREIGN_SENTENCE =
+  'Oracle is spoken by its own client alone, so a program of yours has to ask; write checktype=external and ' +
+  'checkcommand="/path/of/the/program": it is called with the addresses and ports of service and server, and status 0 ' +
+  'says that the server lives';
 
 export interface PlannedCheck {
   readonly checker: CheckerName;
@@ -52,14 +48,17 @@ export function planCheck(virtual: VirtualServer, server: RealServer): PlannedCh
     case 'combined': {
       const thorough = planNegotiate(virtual, server);
       const timeoutMs = Math.max(thorough.target.timeoutMs, checkTimeoutMs);
+      // A datagram service accepts no connections; as with checktype=connect an echo has to do.
+      const overUdp = virtual.protocol === 'udp';
+      const attempts = overUdp ? { attempts: virtual.effective.checkCount } : {};
       const cheap = {
-        checker: 'connect',
+        checker: overUdp ? 'ping' : 'connect',
         timeoutMs: checkTimeoutMs,
         count: virtual.connectsBetweenNegotiates,
       } as const;
       return {
         ...thorough,
-        target: { ...thorough.target, ...target, timeoutMs },
+        target: { ...thorough.target, ...target, ...attempts, timeoutMs },
         thoroughTimeoutMs: thorough.target.timeoutMs,
         cheap,
       };
@@ -79,24 +78,10 @@ function externalArguments({ key }: VirtualServer, server: RealServer): string[]
 }
 
 function planNegotiate(virtual: VirtualServer, server: RealServer): PlannedCheck {
-  const { service, httpMethod: method, virtualHost } = virtual;
-  const checker = NEGOTIATORS[service] ?? 'on';
-  const timeoutMs = virtual.effective.negotiateTimeoutSeconds * 1_000;
-  const target = { address: server.address, port: checkPort(virtual, server) ?? 0, timeoutMs };
-  const own = server.request !== null && server.receive !== null;
-  const receiveText = own ? server.receive! : virtual.receive;
-  const receive = receiveText === '' ? {} : { receive: translatePerlRegex(receiveText) };
-  if (checker === 'http') {
-    const host = virtualHost === null || service === 'http_proxy' ? {} : { virtualHost };
-    const proxy = service === 'http_proxy' ? { proxy: true } : {};
-    return { checker, target: { ...target, ...receive, ...host, ...proxy, method, url: checkUrl(virtual, server) } };
-  }
-  if (checker === 'simpletcp') {
-    const written = (own ? server.request! : virtual.request).replace(/^\//, '').replaceAll('\\n', '\n');
-    const request = Buffer.from(written, 'utf8').toString('latin1');
-    return { checker, target: { ...target, ...receive, request } };
-  }
-  return { checker: 'on', target: { address: '', port: 0, timeoutMs: 0 } };
+  const { service } = virtual;
+  if (service === 'oracle') throw new Error(FOREIGN_SENTENCE);
+  const negotiator = NEGOTIATORS[service];
+  return { checker: negotiator.checker, target: negotiateTarget(negotiator, virtual, server) };
 }
 
 /**
@@ -114,18 +99,12 @@ export async function refuseUnsupported(configuration: Configuration): Promise<v
 }
 
 function refuseService(virtual: VirtualServer): void {
-  const { checkType, service, protocol } = virtual;
+  const { checkType, service } = virtual;
   if (checkType !== 'negotiate' && checkType !== 'combined') return;
   const line = virtual.directiveLines['service'] ?? virtual.line;
-  if (NEGOTIATORS[service] === undefined) {
+  if (service === 'oracle') {
     const how = virtual.directiveLines['service'] === undefined ? ', chosen by the port of the service' : '';
-    throw refusal(
-      line,
-      `negotiate check of service ${service}${how}: not supported yet; use checktype=connect or ping`,
-    );
-  }
-  if (service === 'simpletcp' && protocol === 'udp') {
-    throw refusal(line, 'negotiate check of service simpletcp over udp: not supported yet; use checktype=ping');
+    throw refusal(line, `negotiate check of service ${service}${how}: ${FOREIGN_SENTENCE}`);
   }
 }
 

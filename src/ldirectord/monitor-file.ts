@@ -10,12 +10,12 @@ export function formatMonitorLine(
   pid: number,
   virtual: VirtualServer,
   server: RealServer,
-  { healthy, message }: CheckResult,
+  { healthy, message, body }: CheckResult,
 ): string | null {
   const { checkType } = virtual;
   if (checkType === 'on' || checkType === 'off' || checkType === 'external-perl') return null;
   if (checkType === 'ping' && !healthy) return null;
-  const outcome = `[${healthy ? 'up' : 'down'}] ${encode(message) || '-'}`;
+  const outcome = `[${healthy ? 'up' : 'down'}] ${encode(body ?? message) || '-'}`;
   return `[${formatDate(date)}] [${pid}] ${identity(virtual, server)} ${outcome}`;
 }
 

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { build, buildIsCurrent } from './build.mjs';
 import { installPackages, missingCompiledPackages, packagesAreCurrent } from './packages.mjs';
 import {
+  CHECK_SERVER_TOOLS,
   COMPILER_TOOLS,
   installLine,
   installSystemPackages,
@@ -49,11 +50,20 @@ export async function setUpForScenario(packages) {
 /** For the tests: those whose programs are missing are skipped, so nothing of the system is required. */
 export async function setUpForTests() {
   await setUpPackages([...LAB_TOOLS, ...TEST_TOOLS], 'wanted');
-  const missing = missingPackages(SCENARIO_TOOLS);
+  await setUpServers(SCENARIO_TOOLS, 'the scenarios that need them are left out.');
+  await setUpServers(CHECK_SERVER_TOOLS, 'the tests of checks that need them are skipped.');
+}
+
+/**
+ * @param {readonly import('./system-tools.mjs').Tool[]} tools
+ * @param {string} consequence of going on without them
+ */
+async function setUpServers(tools, consequence) {
+  const missing = missingPackages(tools);
   const failure = missing.length > 0 ? await installWithoutServices(missing) : null;
   if (failure === null) return;
   say(`missing packages: ${missing.join(' ')}; ${failure}\nType: ${installLine(missing)} --no-install-recommends`);
-  say('going on without them; the scenarios that need them are left out.');
+  say(`going on without them; ${consequence}`);
 }
 
 /**

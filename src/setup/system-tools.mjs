@@ -42,15 +42,55 @@ export const SCENARIO_TOOLS = [
   { package: 'ldirectord', present: () => isOnPath('ldirectord') && isOnPath('ipvsadm') },
 ];
 
+/** @type {readonly Tool[]} Servers that the tests of the checks start themselves, and what those need. */
+export const CHECK_SERVER_TOOLS = [
+  { package: 'nginx', present: () => isOnPath('nginx') },
+  { package: 'tinyproxy-bin', present: () => isOnPath('tinyproxy') },
+  { package: 'vsftpd', present: () => isOnPath('vsftpd') },
+  { package: 'postfix', present: () => isOnPath('postfix') },
+  { package: 'dovecot-imapd', present: () => existsSync('/usr/lib/dovecot/imap') },
+  { package: 'dovecot-pop3d', present: () => existsSync('/usr/lib/dovecot/pop3') },
+  { package: 'jamnntpd', present: () => isOnPath('jamnntpd') },
+  { package: 'kamailio', present: () => isOnPath('kamailio') },
+  { package: 'unbound', present: () => isOnPath('unbound') },
+  { package: 'slapd', present: () => isOnPath('slapd') },
+  { package: 'freeradius', present: () => isOnPath('freeradius') },
+  { package: 'mariadb-server-core', present: () => isOnPath('mariadbd') },
+  { package: 'mariadb-client-core', present: () => isOnPath('my_print_defaults') },
+  { package: 'postgresql', present: hasPostgres },
+  { package: 'socat', present: () => isOnPath('socat') },
+  { package: 'openssl', present: () => isOnPath('openssl') },
+];
+
 /** Of these packages, those that bring a service that the system would start. */
-const SERVICES = { vsftpd: ['vsftpd'], ldirectord: ['ldirectord', 'ipvsadm'] };
+const SERVICES = {
+  'dovecot-imapd': ['dovecot'],
+  'dovecot-pop3d': ['dovecot'],
+  freeradius: ['freeradius'],
+  jamnntpd: ['jamnntpd'],
+  kamailio: ['kamailio'],
+  ldirectord: ['ldirectord', 'ipvsadm'],
+  nginx: ['nginx'],
+  postfix: ['postfix'],
+  postgresql: ['postgresql'],
+  slapd: ['slapd'],
+  unbound: ['unbound'],
+  vsftpd: ['vsftpd'],
+};
+/** Says whether the package of PostgreSQL makes a database of its own; belongs to the package of this name. */
+const POSTGRES_SETTINGS = '/etc/postgresql-common/createcluster.conf';
+const POSTGRES_SETTINGS_PACKAGE = 'postgresql-common';
 /**
- * Hides, from the installation alone, the programs by which it would start services: nobody asked for an FTP server
- * on this machine.
+ * Hides, from the installation alone, the programs by which it would start services, and the wish for a database:
+ * nobody asked for an FTP server on this machine.
  */
 const STARTING_NOTHING = `for program in /usr/sbin/invoke-rc.d /usr/bin/deb-systemd-invoke; do
   if [ -e "$program" ]; then mount -n --bind /bin/true "$program" || exit 1; fi
 done
+if [ -e ${POSTGRES_SETTINGS} ]; then
+  settings=$(mktemp) && echo 'create_main_cluster = false' > "$settings" &&
+    mount -n --bind "$settings" ${POSTGRES_SETTINGS} && rm "$settings" || exit 1
+fi
 exec "$@"`;
 
 /**
@@ -63,11 +103,21 @@ export async function installWithoutServices(packages) {
   // What was there before is its owner's business.
   const fresh = services.filter((name) => !existsSync(`/etc/init.d/${name}`));
   const prefix = fresh.length > 0 ? ['unshare', '-m', 'sh', '-c', STARTING_NOTHING, 'sh'] : [];
-  const failure = await installSystemPackages(packages, prefix);
+  // Its settings have to be there before they can be hidden.
+  const before = fresh.includes('postgresql') && !existsSync(POSTGRES_SETTINGS) ? [POSTGRES_SETTINGS_PACKAGE] : [];
+  const failure =
+    (before.length > 0 ? await installSystemPackages(before, prefix) : null) ??
+    (await installSystemPackages(packages, prefix));
   for (const name of fresh) {
     if (existsSync(`/etc/init.d/${name}`)) await run('update-rc.d', [name, 'disable']);
   }
   return failure;
+}
+
+/** Debian keeps the server where no search path leads, one folder for each major version. */
+function hasPostgres() {
+  const folder = '/usr/lib/postgresql';
+  return existsSync(folder) && readdirSync(folder).some((name) => existsSync(`${folder}/${name}/bin/postgres`));
 }
 
 function hasPcapHeader() {
@@ -103,7 +153,8 @@ export async function installSystemPackages(packages, prefix = []) {
   say(`installing ${packages.join(' ')} (apt-get) ...`);
   const env = { DEBIAN_FRONTEND: 'noninteractive' };
   const quietly = ['-o', 'Acquire::Retries=2', '-o', 'DPkg::Lock::Timeout=120', '-qq'];
-  const words = ['apt-get', ...quietly, 'install', '-y', '--no-install-recommends', ...packages];
+  // Better without a program than with it in the place of one that its owner chose, as with mail servers.
+  const words = ['apt-get', ...quietly, 'install', '-y', '--no-remove', '--no-install-recommends', ...packages];
   const [command, ...args] = [...prefix, ...words];
   const install = () => run(command, args, { env });
   const haveLists =

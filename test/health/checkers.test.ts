@@ -206,7 +206,7 @@ describe('connect', () => {
   test('a refused connection fails at once', async () => {
     const result = await run(CHECKERS.connect, { port: await closedPort(), timeoutMs: 5_000 });
     expect(result).toMatchObject({ healthy: false });
-    expect(result.message).toContain('ECONNREFUSED');
+    expect(result.message).toBe('connection refused');
     expect(result.tookMs).toBeLessThan(2_000);
   });
 
@@ -237,7 +237,7 @@ describe('http', () => {
     const port = await httpServer((_, response) => response.end('All systems go'));
     const receive = (source: string) => ({ receive: { source, flags: '' } });
     expect(await web(port, receive('systems (go|nominal)'))).toMatchObject({ healthy: true });
-    expect(await web(port, receive('^systems'))).toMatchObject({ healthy: false, message: 'All systems go' });
+    expect(await web(port, receive('^systems'))).toMatchObject({ healthy: false, body: 'All systems go' });
   });
 
   test('the status is that after redirects, and redirects have an end', async () => {
@@ -263,13 +263,13 @@ describe('http', () => {
 
   test.each<[string, (socket: Socket) => void, RegExp]>([
     ['says nothing', () => {}, /no complete answer/],
-    ['closes at once', (socket) => socket.end(), /hang up|ECONNRESET/],
-    ['talks garbage', (socket) => socket.write('\x00\x01 220 ready\r\n\r\n'), /Parse Error/],
+    ['closes at once', (socket) => socket.end(), /^closed before the answer$/],
+    ['talks garbage', (socket) => socket.write('\x00\x01 220 ready\r\n\r\n'), /^the answer is not HTTP/],
     ['stops in the middle of the headers', (socket) => socket.write('HTTP/1.1 200 OK\r\nServer: x'), /no complete/],
     [
       'breaks off in the body',
       (socket) => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort'),
-      /aborted|broke off/,
+      /^closed in the middle of the answer$/,
     ],
     [
       'dribbles for ever',

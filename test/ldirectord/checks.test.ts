@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { planCheck, refuseUnsupported } from '../../src/ldirectord/checks.ts';
 import { ConfigurationError } from '../../src/ldirectord/config/problem.ts';
+import { SERVICE_PORTS } from '../../src/ldirectord/config/types.ts';
 import { parseConfiguration } from '../../src/ldirectord/config.ts';
 import { destinationSpec, fallbackSpec, serviceSpec } from '../../src/ldirectord/specs.ts';
 
@@ -53,6 +54,15 @@ describe('the check of a server', () => {
     });
   });
 
+  test('between negotiations with a datagram service there are echoes, for nobody accepts connections', async () => {
+    const lines = '\tchecktype=3\n\tcheckcount=2\n\tchecktimeout=2\n\tservice=dns\n\tprotocol=udp\n';
+    expect(await plan(lines)).toMatchObject({
+      checker: 'dns',
+      target: { attempts: 2 },
+      cheap: { checker: 'ping', timeoutMs: 2_000, count: 3 },
+    });
+  });
+
   test('an external program is told service and server', async () => {
     const lines = '\tchecktype=external\n\tcheckcommand=/bin/probe\n\tcheckport=99\n';
     expect(await plan(lines)).toMatchObject({
@@ -68,15 +78,73 @@ describe('the check of a server', () => {
     expect(await plan(lines)).toMatchObject({ checker: 'simpletcp', target: { request: 'PING\nQUIT\n' } });
   });
 
+  const base = { address: '10.0.0.2', port: 8080, timeoutMs: 30_000 };
+  test.each([
+    ['smtp', '', { checker: 'smtp', target: base }],
+    ['submission', '', { checker: 'smtp', target: base }],
+    ['nntp', '', { checker: 'nntp', target: base }],
+    ['pop', '', { checker: 'pop', target: base }],
+    [
+      'pops',
+      '\tlogin="a"\n\tpasswd="b"\n',
+      { checker: 'pop', target: { ...base, login: 'a', password: 'b', secure: true } },
+    ],
+    ['imap', '\tlogin="a"\n\tpasswd="b"\n', { checker: 'imap', target: { ...base, login: 'a', password: 'b' } }],
+    ['imaps', '', { checker: 'imap', target: { ...base, secure: true } }],
+    ['sip', '\tlogin="a@b"\n', { checker: 'sip', target: { ...base, protocol: 'tcp', login: 'a@b' } }],
+    ['sip', '\tlogin="a@b"\n\tprotocol=udp\n', { checker: 'sip', target: { ...base, protocol: 'udp', login: 'a@b' } }],
+    [
+      'ftp',
+      '\tlogin="a"\n\tpasswd="b"\n\trequest="live.txt"\n\treceive="ok"\n',
+      {
+        checker: 'ftp',
+        target: { ...base, login: 'a', password: 'b', request: '/live.txt', receive: { source: 'ok', flags: '' } },
+      },
+    ],
+    [
+      'dns',
+      '\trequest="www.a.test"\n\treceive="^1"\n\tprotocol=udp\n',
+      {
+        checker: 'dns',
+        target: { ...base, protocol: 'udp', request: 'www.a.test', receive: { source: '^1', flags: '' } },
+      },
+    ],
+    ['dns', '', { checker: 'dns', target: { ...base, protocol: 'tcp', request: '' } }],
+    [
+      'ldap',
+      '\tlogin="a"\n\tpasswd="b"\n\trequest="dc=test"\n\tchecktimeout=3\n\tnegotiatetimeout=9\n',
+      { checker: 'ldap', target: { ...base, timeoutMs: 3_000, login: 'a', password: 'b', request: 'dc=test' } },
+    ],
+    ['ldaps', '', { checker: 'ldap', target: { ...base, timeoutMs: 5_000, request: '', secure: true } }],
+    [
+      'radius',
+      '\tlogin="a"\n\tpasswd="b"\n\tsecret="c"\n\tchecktimeout=3\n\tnegotiatetimeout=9\n',
+      { checker: 'radius', target: { ...base, timeoutMs: 3_000, login: 'a', password: 'b', secret: 'c' } },
+    ],
+    [
+      'mysql',
+      '\tlogin="a"\n\tpasswd="b"\n\tdatabase="d"\n\trequest="SELECT 1"\n',
+      { checker: 'mysql', target: { ...base, login: 'a', password: 'b', database: 'd', request: 'SELECT 1' } },
+    ],
+    ['pgsql', '\tlogin="a"\n', { checker: 'pgsql', target: { ...base, login: 'a' } }],
+  ])('negotiate over %s%j', async (service, lines, expected) => {
+    expect(await plan(`\tservice=${service}\n${lines}`)).toEqual(expected);
+  });
+
+  test('ftp without a request logs in and asks for no file', async () => {
+    const planned = await plan('\tcheckport=21\n', '10.0.0.2 masq', '10.0.0.1:21');
+    expect(planned).toEqual({ checker: 'ftp', target: { ...base, port: 21 } });
+  });
+
   test('checktype=off has none', async () => {
     expect(await plan('\tchecktype=off\n')).toBeNull();
   });
 });
 
-describe('what cannot be done yet is refused with its line', () => {
+describe('what cannot be done is refused with its line', () => {
   test.each([
-    ['virtual=10.0.0.1:80\n\tservice=smtp\n\treal=10.0.0.2 masq\n', 2, 'service smtp: not supported yet'],
-    ['# mail\nvirtual=10.0.0.1:25\n\treal=10.0.0.2 masq\n', 2, 'chosen by the port'],
+    ['virtual=10.0.0.1:80\n\tservice=oracle\n\treal=10.0.0.2 masq\n', 2, 'write checktype=external and checkcommand='],
+    ['# database\nvirtual=10.0.0.1:1521\n\treal=10.0.0.2 masq\n', 2, 'chosen by the port'],
     ['virtual=10.0.0.1:80\n\treal=10.0.0.2 masq\n\treceive="a++"\n', 3, 'not supported yet'],
     ['virtual=10.0.0.1:80\n\treal=10.0.0.2 masq "a","(?>b)"\n', 2, 'not supported yet'],
     ['virtual=10.0.0.1:80\n\tschedflags=sh-prot\n\tchecktype=ping\n', 2, 'unknown flag "sh-prot"'],
@@ -90,9 +158,24 @@ describe('what cannot be done yet is refused with its line', () => {
     expect((error as ConfigurationError).message).toContain(words);
   });
 
-  test('the same services are welcome when they are only connected to', async () => {
+  test('every service but one is welcome', async () => {
+    const services = Object.keys(SERVICE_PORTS).filter((service) => service !== 'oracle');
+    const blocks = services.flatMap((service, index) =>
+      ['tcp', 'udp'].map(
+        (protocol) =>
+          `virtual=10.0.0.1:${8_000 + index}\n\treal=10.0.0.2:9 masq\n\tservice=${service}\n\tprotocol=${protocol}\n`,
+      ),
+    );
+    await refuseUnsupported(await parseConfiguration(`${blocks.join('\n')}\n`));
+    // The port alone chooses the service.
+    const ports = Object.values(SERVICE_PORTS).filter((port) => port !== null && port !== SERVICE_PORTS.oracle);
+    const byPort = ports.map((port) => `virtual=10.0.0.1:${port}\n\treal=10.0.0.2:${port} masq\n`);
+    await refuseUnsupported(await parseConfiguration(`${byPort.join('\n')}\n`));
+  });
+
+  test('the same service is welcome when it is only connected to', async () => {
     await refuseUnsupported(
-      await parseConfiguration('virtual=10.0.0.1:25\n\treal=10.0.0.2 masq\n\tchecktype=connect\n'),
+      await parseConfiguration('virtual=10.0.0.1:1521\n\treal=10.0.0.2 masq\n\tchecktype=connect\n'),
     );
   });
 });

@@ -95,7 +95,7 @@ test('all ten are out after the one check that each of them fails, the others st
   // Nobody waits for anybody: the first question that is not answered in its time takes each of them out.
   expect(silent.map((real) => unansweredWhenOut.get(real))).toEqual([1, 1, 1, 1, 1]);
   const told = director.health()[0].servers.filter(({ state }) => state === 'down');
-  const reasons = new Set(told.map(({ changes }) => changes.at(-1)?.reason.replace(/127\.77\.[\d.:]+/, 'it')));
-  expect([...reasons].sort()).toEqual(['connect ECONNREFUSED it', 'no complete answer within 2000 ms']);
+  const reasons = new Set(told.map(({ changes }) => changes.at(-1)?.reason));
+  expect([...reasons].sort()).toEqual(['connection refused', 'no complete answer within 2 s']);
   await director.stop();
 });

@@ -6,11 +6,15 @@ import { type ClientRequest, request as httpRequest, type IncomingMessage } from
 import { request as httpsRequest } from 'node:https';
 import { isIP } from 'node:net';
 import { type CheckerKind, type CheckResult, type CheckTarget, healthy, unhealthy } from '../checker.ts';
+import { CheckFailure, excerpt, failureReason, inTime } from '../reasons.ts';
+import { withinTime } from '../time-limit.ts';
 
 const REDIRECTS_MAX = 7;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 /** More of a body is not looked at. */
 const BODY_BYTES_MAX = 8 * 1024 * 1024;
+/** More of a body that does not match is not told. */
+const TOLD_BYTES_MAX = 64 * 1024;
 
 export const http: CheckerKind = {
   name: 'http',
@@ -27,20 +31,33 @@ interface Reply {
   readonly body: string;
 }
 
-async function checkHttp(target: CheckTarget, signal: AbortSignal): Promise<CheckResult> {
-  const limited = AbortSignal.any([signal, AbortSignal.timeout(target.timeoutMs)]);
+function checkHttp(target: CheckTarget, signal: AbortSignal): Promise<CheckResult> {
+  return withinTime(signal, target.timeoutMs, (limited) => exchange(target, signal, limited));
+}
+
+/** `limited`: aborts with `signal`, and when the time is over. */
+async function exchange(target: CheckTarget, signal: AbortSignal, limited: AbortSignal): Promise<CheckResult> {
   try {
-    let url = new URL(target.url ?? '');
+    let url = parseUrl(target.url ?? '');
     let reply = await ask(target, url, true, limited);
     for (let redirects = 0; isRedirect(reply); redirects++) {
       if (redirects === REDIRECTS_MAX) return unhealthy(`more than ${REDIRECTS_MAX} redirects`);
-      url = new URL(reply.location!, url);
+      url = parseUrl(reply.location!, url);
       reply = await ask(target, url, false, limited);
     }
     return judgeReply(target, reply);
   } catch (error) {
-    return unhealthy(limited.aborted ? `no complete answer within ${target.timeoutMs} ms` : (error as Error).message);
+    if (signal.aborted) return unhealthy('stopped');
+    if (limited.aborted) return unhealthy(`no complete answer within ${inTime(target.timeoutMs)}`);
+    return unhealthy(failureReason(error as Error));
   }
+}
+
+function parseUrl(text: string, base?: URL): URL {
+  if (URL.canParse(text, base?.href)) return new URL(text, base);
+  throw new CheckFailure(
+    base === undefined ? `${excerpt(text)} is not a whole URL` : `redirected to ${excerpt(text)}, which is no address`,
+  );
 }
 
 function isRedirect({ status, location }: Reply): boolean {
@@ -52,13 +69,15 @@ function judgeReply(target: CheckTarget, { status, reason, body }: Reply): Check
   if (status < 200 || status > 299) return unhealthy(line);
   if (target.receive === undefined) return healthy(line);
   const matches = new RegExp(target.receive.source, target.receive.flags).test(body);
-  return matches ? healthy(line) : unhealthy(body);
+  if (matches) return healthy(line);
+  const sentence = body === '' ? 'the body is empty' : `the body does not match: ${excerpt(body)}`;
+  return { ...unhealthy(sentence), body: body.slice(0, TOLD_BYTES_MAX) };
 }
 
 /** `first`: the URL that was asked for, to which the configured `Host` header belongs. */
 function ask(target: CheckTarget, url: URL, first: boolean, signal: AbortSignal): Promise<Reply> {
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
-    return Promise.reject(new Error(`redirected to ${url.protocol} which is not HTTP`));
+    return Promise.reject(new CheckFailure(`redirected to ${url.protocol} which is not HTTP`));
   }
   const host = url.hostname.replace(/^\[|\]$/g, '');
   const secure = url.protocol === 'https:';
@@ -107,5 +126,5 @@ function readReply(answer: IncomingMessage, resolve: (reply: Reply) => void, rej
   });
   answer.once('end', finish);
   answer.on('error', reject);
-  answer.once('aborted', () => reject(new Error('the answer broke off')));
+  answer.once('aborted', () => reject(new CheckFailure('closed in the middle of the answer')));
 }

@@ -7,6 +7,7 @@ import { getSystemErrorMap } from 'node:util';
 import { pingOnce, pingUnavailable } from '../../native/icmp-socket.ts';
 import { type Checker, type CheckerKind, type CheckResult, healthy, unhealthy } from '../checker.ts';
 import { RawIcmp } from '../raw-icmp.ts';
+import { withinTime } from '../time-limit.ts';
 
 /** One echo: `null` for a reply, else why there was none. */
 export interface Pinger {
@@ -89,8 +90,7 @@ export async function openPinger(means: PingMeans): Promise<Pinger> {
   try {
     const raw = means.openRaw();
     return {
-      echo: (address, timeoutMs, signal) =>
-        raw.echo(address, AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])),
+      echo: (address, timeoutMs, signal) => withinTime(signal, timeoutMs, (limited) => raw.echo(address, limited)),
       close: () => raw.close(),
     };
   } catch (error) {
@@ -131,8 +131,8 @@ async function echoByProgram(
   signal: AbortSignal,
 ): Promise<string | null> {
   const seconds = String(Math.max(0.01, timeoutMs / 1_000));
-  const limited = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs + 200)]);
-  const problem = await runPing(program, ['-n', '-q', '-c', '1', '-s', '64', '-W', seconds, address], limited);
+  const words = ['-n', '-q', '-c', '1', '-s', '64', '-W', seconds, address];
+  const problem = await withinTime(signal, timeoutMs + 200, (limited) => runPing(program, words, limited));
   return problem === 'status 1' ? 'no echo reply' : problem;
 }
 

@@ -1,44 +1,44 @@
-/** Sends some text over TCP, closes its sending side and reads lines until one matches. */
-import { connect as tcpConnect } from 'node:net';
+/**
+ * Sends some text and hears lines until one matches. Over TCP the sending side is closed after the text. Over UDP the
+ * text is one datagram, and every line of every answer counts.
+ */
 import { type CheckerKind, type CheckResult, type CheckTarget, healthy, unhealthy } from '../checker.ts';
+import { askByDatagram } from '../datagram.ts';
+import { converse, type Dialogue } from '../dialogue.ts';
 
-/** A longer line is looked at in pieces. */
-const LINE_BYTES_MAX = 64 * 1024;
+/** More of an answer is not looked at. */
+const ANSWER_BYTES_MAX = 8 * 1024 * 1024;
+const AWAITED = 'matching line';
 
 export const simpletcp: CheckerKind = {
   name: 'simpletcp',
-  summary: 'after a text was sent over TCP, a matching line comes back',
+  summary: 'after a text was sent over TCP or UDP, a matching line comes back',
   concurrencyMax: 1_024,
-  create: () => ({ check: checkSimpleTcp }),
+  create: () => ({ check: checkSimple }),
 };
 
-function checkSimpleTcp(target: CheckTarget, signal: AbortSignal): Promise<CheckResult> {
-  const { address, port, timeoutMs, request = '', receive } = target;
+function checkSimple(target: CheckTarget, signal: AbortSignal): Promise<CheckResult> {
+  const { request = '', receive, protocol } = target;
   const pattern = receive === undefined ? null : new RegExp(receive.source, receive.flags);
-  return new Promise((resolve) => {
-    const limited = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
-    if (limited.aborted) return resolve(unhealthy('stopped'));
-    const socket = tcpConnect({ host: address, port, allowHalfOpen: true });
-    const settle = (result: CheckResult): void => {
-      limited.removeEventListener('abort', abort);
-      socket.destroy();
-      resolve(result);
-    };
-    const abort = (): void => settle(unhealthy(`no matching line within ${timeoutMs} ms`));
-    limited.addEventListener('abort', abort);
-    socket.on('error', (error) => settle(unhealthy(error.message)));
-    socket.once('connect', () => socket.end(Buffer.from(request, 'latin1')));
-    let rest = '';
-    const matches = (line: string): boolean => pattern === null || pattern.test(line);
-    socket.on('data', (bytes: Buffer) => {
-      const lines = (rest + bytes.toString('latin1')).split(/(?<=\n)/);
-      rest = lines[lines.length - 1].endsWith('\n') ? '' : lines.pop()!;
-      if (rest.length > LINE_BYTES_MAX) {
-        lines.push(rest);
-        rest = '';
-      }
-      if (lines.some(matches)) settle(healthy());
-    });
-    socket.once('end', () => settle(rest !== '' && matches(rest) ? healthy() : unhealthy('no line matches')));
+  const matches = (line: string): boolean => pattern === null || pattern.test(line);
+  if (protocol !== 'udp') return converse(target, signal, (dialogue) => talk(dialogue, request, matches));
+  return askByDatagram(target, signal, {
+    awaited: AWAITED,
+    text: () => request,
+    judge: (text) => (text.split(/(?<=\n)/).some(matches) ? healthy() : null),
   });
+}
+
+async function talk(dialogue: Dialogue, request: string, matches: (line: string) => boolean): Promise<CheckResult> {
+  dialogue.write(request);
+  dialogue.endSending();
+  let heardBytes = 0;
+  while (heardBytes <= ANSWER_BYTES_MAX) {
+    // A line that is too long is looked at in pieces.
+    const line = await dialogue.readPiece(AWAITED);
+    if (line === null) return unhealthy('no line matches');
+    if (matches(line)) return healthy();
+    heardBytes += line.length;
+  }
+  return unhealthy(`said more than ${ANSWER_BYTES_MAX} bytes without a ${AWAITED}`);
 }

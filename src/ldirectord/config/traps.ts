@@ -1,6 +1,7 @@
 /** Warnings of our own: what the original accepts without a word although it does not do what was meant. */
 import { PERSISTENCE_TIMEOUT_SECONDS_MAX, WEIGHT_MAX } from '../../model/limits.ts';
 import { formatEndpoint, isMarkKey } from '../../model/service.ts';
+import { negotiationTraps } from './negotiation-traps.ts';
 import { type ConfigurationWarning, nearestWord } from './problem.ts';
 import type { GlobalSettings, VirtualServer } from './types.ts';
 
@@ -94,9 +95,7 @@ function warnAboutCheck(virtual: VirtualServer, warn: Warn): void {
       `virtual server: nothing is checked, all servers count as up; ${why}, so say checktype or service`,
     );
   }
-  if (service === 'dns' && virtual.receive === '') {
-    warn(at('service'), 'service=dns: without receive the check always fails');
-  }
+  for (const text of negotiationTraps(virtual)) warn(at('service'), `service=${service}: ${text}`);
   if (virtual.httpMethod === 'HEAD' && virtual.receive !== '' && service.startsWith('http')) {
     warn(at('httpmethod'), 'httpmethod=HEAD: the answer has no body, so receive never matches');
   }
