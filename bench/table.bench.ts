@@ -8,10 +8,25 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { describeMachine } from './machine.ts';
 import { tableGoals } from './table/goals.ts';
 import { measureTable, type TableFigures } from './table/measure.ts';
 import { formatMarkdown } from './text-table.ts';
-import { describeMachine } from './machine.ts';
+
+const HEADINGS = [
+  'connections',
+  'bytes each',
+  'thousand SYNs/s',
+  'ns to find: one',
+  'in a batch',
+  'memory read',
+  'ns a packet',
+  'ns to expire',
+  'longest turn ms',
+  '99.9 % ms',
+  'all at once ms',
+  'page ms',
+];
 
 const { values } = parseArgs({
   options: {
@@ -28,7 +43,7 @@ if (values.one !== undefined) {
     process.stderr.write(`${size} connections ...\n`);
     return inOwnProcess(size, values.turns);
   });
-  console.log(formatMarkdown(HEADINGS(), figures.map(cells)));
+  console.log(formatMarkdown(HEADINGS, figures.map(cells)));
   const goals = tableGoals(figures);
   console.log(`\n${goals.map((goal) => `- ${goal}`).join('\n')}`);
   mkdirSync('bench/results', { recursive: true });
@@ -39,37 +54,27 @@ if (values.one !== undefined) {
 function inOwnProcess(size: string, turns: string): TableFigures {
   const program = fileURLToPath(import.meta.url);
   const words = [...process.execArgv, program, '--one', size, '--turns', turns];
-  const { status, stdout } = spawnSync(process.execPath, words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+  const { status, stdout } = spawnSync(process.execPath, words, {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   if (status !== 0) throw new Error(`the process that measured ${size} connections ended with ${status}`);
   return JSON.parse(stdout) as TableFigures;
-}
-
-function HEADINGS(): string[] {
-  return [
-    'connections',
-    'bytes each',
-    'thousand SYNs/s',
-    'ns to find: one',
-    'in a batch',
-    'ns a packet',
-    'ns to expire',
-    'longest turn ms',
-    '99.9 % ms',
-    'all at once ms',
-  ];
 }
 
 function cells(figures: TableFigures): string[] {
   return [
     String(figures.connections),
     figures.bytesPerConnection === null ? '' : String(figures.bytesPerConnection),
-    (figures.opensPerSecond / 1000).toFixed(0),
+    figures.opensPerSecond === null ? '' : (figures.opensPerSecond / 1000).toFixed(0),
     figures.findNanoseconds.toFixed(0),
     figures.findInBatchNanoseconds.toFixed(0),
+    figures.readNanoseconds.toFixed(0),
     figures.packetNanoseconds.toFixed(0),
-    figures.expireNanoseconds.toFixed(0),
+    figures.expireNanoseconds?.toFixed(0) ?? '',
     figures.longestTurnMs.toFixed(2),
     figures.turnP999Ms.toFixed(2),
     figures.longestTurnAtMassExpiryMs.toFixed(2),
+    figures.longestPageMs.toFixed(2),
   ];
 }

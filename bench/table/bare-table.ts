@@ -1,12 +1,5 @@
 /** The connection table without an engine around it: what one lookup costs. */
-import {
-  CLIENT_AND_VIRTUAL_PORT,
-  CLIENT3,
-  KIND,
-  NO_ROW,
-  ROW_SHIFT,
-  VIRTUAL3,
-} from '../../src/engine/connection.ts';
+import { CLIENT_AND_VIRTUAL_PORT, CLIENT3, KIND, NO_ROW, ROW_SHIFT, VIRTUAL3 } from '../../src/engine/connection.ts';
 import { ConnectionTable, type Endpoints } from '../../src/engine/connection-table.ts';
 import { BATCH, clientOf, portOf, VIP } from '../flows.ts';
 
@@ -18,6 +11,8 @@ export interface LookupCost {
   readonly singleNanoseconds: number;
   /** As the engine does it: the memory of a whole batch is asked for first, then each is looked up. */
   readonly inBatchNanoseconds: number;
+  /** One read from memory of the size of the rows, when the next address is only known then: a lookup needs two. */
+  readonly readNanoseconds: number;
 }
 
 class Ends implements Endpoints {
@@ -77,5 +72,24 @@ export function measureLookups(connections: number): LookupCost {
   const singleNanoseconds = Math.min(round(false), round(false), round(false));
   const inBatchNanoseconds = Math.min(round(true), round(true), round(true));
   if (touched === 1) console.error('(never printed, but the compiler does not know)');
-  return { singleNanoseconds, inBatchNanoseconds };
+  return { singleNanoseconds, inBatchNanoseconds, readNanoseconds: measureReads(table) };
+}
+
+/** Follows a chain that leads through all rows in a scattered order, one word of each. */
+function measureReads({ rows, count }: ConnectionTable): number {
+  const step = Math.floor(count * 0.6180339887) | 1;
+  let from = 0;
+  for (let i = 0; i < count; i++) {
+    const to = (from + step) % count;
+    rows[from << ROW_SHIFT] = to;
+    from = to;
+  }
+  let best = Number.POSITIVE_INFINITY;
+  for (let round = 0; round < 3; round++) {
+    const before = process.hrtime.bigint();
+    for (let i = 0; i < LOOKUPS; i++) from = rows[from << ROW_SHIFT] as number;
+    best = Math.min(best, Number(process.hrtime.bigint() - before) / LOOKUPS);
+  }
+  if (from < 0) throw new Error('the chain through the rows is broken');
+  return best;
 }

@@ -22,15 +22,17 @@ export interface TableFigures {
   /** Resident memory a connection; `null` where a process is bigger than the table. */
   readonly bytesPerConnection: number | null;
   readonly residentBytes: number;
-  /** SYNs a second, each scheduled by wlc over 16 destinations and entered. */
-  readonly opensPerSecond: number;
+  /** SYNs a second, each scheduled by wlc over 16 destinations and entered; `null`: too few to tell. */
+  readonly opensPerSecond: number | null;
   /** One lookup in the bare table: alone, and after the look ahead over its batch. */
   readonly findNanoseconds: number;
   readonly findInBatchNanoseconds: number;
+  /** One read of memory that had to be waited for, in a table of this size: what no lookup can avoid, twice. */
+  readonly readNanoseconds: number;
   /** A whole packet of an established flow, both directions in turn. */
   readonly packetNanoseconds: number;
   /** One connection that ends by its timer, when all end together. */
-  readonly expireNanoseconds: number;
+  readonly expireNanoseconds: number | null;
   /**
    * Steady churn, each connection living for 20 s: the longest turn (64 packets and the timers that are due), which
    * is what a packet waits for at most. Turns are counted by the processor's time or the clock, whichever is less:
@@ -40,6 +42,8 @@ export interface TableFigures {
   readonly turnP999Ms: number;
   /** The same when all connections end at one moment. */
   readonly longestTurnAtMassExpiryMs: number;
+  /** The longest of the questions that one listing of all connections consists of. */
+  readonly longestPageMs: number;
 }
 
 const WLC_OVER_16 = { scheduler: 'wlc', destinations: 16 };
@@ -48,8 +52,8 @@ const SYN = 0x02;
 const ACK = 0x10;
 /** Room for what comes while the old is still waiting for the coarse end of its time. */
 const SPARE = 1.5;
-/** A process without any table needs some 60 MB. */
-const CONNECTIONS_MIN_FOR_MEMORY = 100_000;
+/** Below this the process itself is bigger than the table, and opening is over before a clock notices. */
+const ENOUGH_CONNECTIONS = 100_000;
 
 export function measureTable(connections: number, turns: number): TableFigures {
   const lookup = measureLookups(connections);
@@ -62,21 +66,23 @@ export function measureTable(connections: number, turns: number): TableFigures {
   const servers = writer.servers(connections);
   const effort = { rounds: 3, packetsPerRound: Math.max(1_000_000, Math.min(2 * connections, 4_000_000)) };
   const packets = measureEstablished(engine, connections, servers, effort);
+  const longestPageMs = listAll(engine);
   const mass = expireAll(engine, connections);
   const churn = measureChurn(engine, writer, connections, turns);
   return {
     connections,
-    bytesPerConnection:
-      connections < CONNECTIONS_MIN_FOR_MEMORY ? null : Math.round((resident - before) / connections),
+    bytesPerConnection: connections < ENOUGH_CONNECTIONS ? null : Math.round((resident - before) / connections),
     residentBytes: resident,
     opensPerSecond,
     findNanoseconds: lookup.singleNanoseconds,
     findInBatchNanoseconds: lookup.inBatchNanoseconds,
+    readNanoseconds: lookup.readNanoseconds,
     packetNanoseconds: median(packets.map((measured) => measured.nanosecondsPerPacket)),
-    expireNanoseconds: mass.nanosecondsEach,
+    expireNanoseconds: connections < ENOUGH_CONNECTIONS ? null : mass.nanosecondsEach,
     longestTurnMs: churn.longestMs,
     turnP999Ms: churn.p999Ms,
     longestTurnAtMassExpiryMs: mass.longestMs,
+    longestPageMs,
   };
 }
 
@@ -147,8 +153,8 @@ class Writer {
   }
 }
 
-/** Opens and establishes that many; returns SYNs a second. */
-function fill(writer: Writer, connections: number): number {
+/** Opens and establishes that many; returns SYNs a second, if there were enough to tell. */
+function fill(writer: Writer, connections: number): number | null {
   let elapsed = 0n;
   for (let first = 0; first < connections; first += BATCH) {
     const last = Math.min(first + BATCH, connections);
@@ -160,7 +166,23 @@ function fill(writer: Writer, connections: number): number {
       writer.clear();
     }
   }
-  return (connections / Number(elapsed)) * 1e9;
+  return connections < ENOUGH_CONNECTIONS ? null : (connections / Number(elapsed)) * 1e9;
+}
+
+/** Page after page, as a person's listing asks for it; ten pages say enough. Milliseconds. */
+function listAll(engine: Engine): number {
+  const watch = new TurnWatch();
+  let cursor: string | null = null;
+  for (let page = 0; page < 10 && (page === 0 || cursor !== null); page++) {
+    watch.begin();
+    const answer: { readonly next: string | null } = engine.execute({
+      name: 'listConnections',
+      ...(cursor === null ? {} : { cursor }),
+    });
+    watch.end();
+    cursor = answer.next;
+  }
+  return watch.result().longestMs;
 }
 
 interface Turns {
@@ -182,7 +204,7 @@ function expireAll(engine: Engine, connections: number): Turns & { readonly nano
   }
   const left = engine.execute({ name: 'getCounters' }).connections;
   if (left !== 0) throw new Error(`${left} of ${connections} connections did not end`);
-  return { ...watch.result(), nanosecondsEach: (watch.totalMs * 1e6) / connections };
+  return { ...watch.result(), nanosecondsEach: (watch.busyMs * 1e6) / connections };
 }
 
 /** New ones come at the rate at which old ones go; every millisecond some young ones say something. */
@@ -230,7 +252,6 @@ class TurnWatch {
   readonly #turns: number[] = [];
   #wall = 0n;
   #processor = 0;
-  totalMs = 0;
 
   begin(): void {
     const { user, system } = process.cpuUsage();
@@ -244,7 +265,12 @@ class TurnWatch {
     // The processor's clock is coarse below a microsecond or so: short turns go by the wall.
     const ms = wallMs < 0.5 ? wallMs : Math.min(wallMs, (user + system - this.#processor) / 1000);
     this.#turns.push(ms);
-    this.totalMs += ms;
+  }
+
+  /** All turns together, without what a turn costs in which nothing happens. */
+  get busyMs(): number {
+    const idleMs = percentile(this.#turns, 0.25);
+    return this.#turns.reduce((sum, ms) => sum + Math.max(0, ms - idleMs), 0);
   }
 
   result(): Turns {

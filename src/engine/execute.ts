@@ -27,9 +27,7 @@ export function executeCommand<N extends CommandName>(context: EngineContext, co
   let own = executeOwn(context, any);
   if (own === undefined) own = executeSetting(context, any);
   const answer = own === undefined ? executeTableCommand(context.services, any, context.nowTick) : own;
-  if (DELETIONS.has(any.name)) {
-    context.sweepIsDue ||= context.settings.expire_nodest_conn !== 0;
-  }
+  if (DELETIONS.has(any.name) && context.settings.expire_nodest_conn !== 0) context.sweepAt = 0;
   if (answer === undefined) throw new IpvsError('EOPNOTSUPP', `${command.name}: the packet engine does not know it`);
   return answer as Answer<N>;
 }
