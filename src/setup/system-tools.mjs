@@ -41,8 +41,24 @@ export const SCENARIO_TOOLS = [
   { package: 'ldirectord', present: () => isOnPath('ldirectord') && isOnPath('ipvsadm') },
 ];
 
+/** @type {readonly Tool[]} What `npm run bench` measures with, and whom it compares with. */
+export const BENCH_TOOLS = [
+  { package: 'nginx-light', present: () => isOnPath('nginx') },
+  { package: 'libnginx-mod-stream', present: () => existsSync('/usr/lib/nginx/modules/ngx_stream_module.so') },
+  { package: 'haproxy', present: () => isOnPath('haproxy') },
+  { package: 'pen', present: () => isOnPath('pen') },
+  { package: 'iperf3', present: () => isOnPath('iperf3') },
+  { package: 'linux-perf', present: () => isOnPath('perf') },
+];
+
 /** Of these packages, those that bring a service that the system would start. */
-const SERVICES = { vsftpd: ['vsftpd'], ldirectord: ['ldirectord', 'ipvsadm'] };
+const SERVICES = {
+  vsftpd: ['vsftpd'],
+  ldirectord: ['ldirectord', 'ipvsadm'],
+  'nginx-light': ['nginx'],
+  haproxy: ['haproxy'],
+  iperf3: ['iperf3'],
+};
 /**
  * Hides, from the installation alone, the programs by which it would start services: nobody asked for an FTP server
  * on this machine.
