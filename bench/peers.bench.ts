@@ -72,6 +72,7 @@ async function bench(options: BenchOptions, peers: readonly Peer[]): Promise<voi
     machine: describeMachine(),
     conditions: outcome.conditions,
     rounds: options.rounds,
+    ours,
     peers: outcome.peers,
     goals: evaluateGoals(outcome.peers, ours),
     profile: outcome.profile,

@@ -1,7 +1,7 @@
 /** Pictures of the results: bars side by side, drawn by Vega without a browser, readable on light and dark pages. */
 import { parse, View } from 'vega';
 import { compile, type TopLevelSpec } from 'vega-lite';
-import type { ProfileRow } from './profile.ts';
+import { PROFILE_KINDS, type ProfileRow } from './profile.ts';
 import type { PeerResult } from './results.ts';
 
 /** Colours by group: ours stands out. All are told apart on white and on black. */
@@ -120,8 +120,10 @@ function barsOf(
         },
         {
           mark: { type: 'rule', strokeWidth: 1.5 },
-          encoding: { y, x: { ...x, field: 'lowest' }, x2: { field: 'highest' } },
+          encoding: { y, x: { ...x, field: 'highest' }, x2: { field: 'lowest' } },
         },
+        // The end of a rule does not stretch the scale, a tick does.
+        { mark: { type: 'tick', color: INK, size: 6 }, encoding: { y, x: { ...x, field: 'lowest' } } },
       ],
     },
     resolve: { scale: { x: 'independent' } },
@@ -131,7 +133,12 @@ function barsOf(
 
 function profileBars(profile: readonly ProfileRow[]): TopLevelSpec {
   const values = profile.flatMap(({ peer, load, shares }) =>
-    Object.entries(shares).map(([part, share], order) => ({ row: `${peer}, ${load}`, part, share, order })),
+    Object.entries(shares).map(([part, share]) => ({
+      row: `${peer}, ${load}`,
+      part,
+      share,
+      order: PROFILE_KINDS.indexOf(part),
+    })),
   );
   return {
     title: 'Where uipvs spends its processor time',
@@ -142,7 +149,14 @@ function profileBars(profile: readonly ProfileRow[]): TopLevelSpec {
     encoding: {
       y: { field: 'row', type: 'nominal', sort: null, title: null },
       x: { field: 'share', type: 'quantitative', title: null, axis: { format: '.0%' } },
-      color: { field: 'part', type: 'nominal', title: null, sort: null, scale: { scheme: 'tableau10' } },
+      color: {
+        field: 'part',
+        type: 'nominal',
+        title: null,
+        sort: [...PROFILE_KINDS],
+        scale: { scheme: 'tableau10' },
+        legend: { columns: 4 },
+      },
       order: { field: 'order' },
     },
     config: CONFIG,
@@ -154,7 +168,14 @@ const CONFIG: NonNullable<TopLevelSpec['config']> = {
   font: 'sans-serif',
   background: 'transparent',
   view: { stroke: null },
-  axis: { labelColor: INK, tickColor: INK, domainColor: INK, gridColor: '#88888855', labelFontSize: 12 },
+  axis: {
+    labelColor: INK,
+    tickColor: INK,
+    domainColor: INK,
+    gridColor: '#88888855',
+    labelFontSize: 12,
+    labelLimit: 260,
+  },
   header: { labelColor: INK, labelFontSize: 12 },
   legend: { labelColor: INK, labelFontSize: 12, orient: 'bottom' },
   title: { color: INK, fontSize: 14, anchor: 'start' },

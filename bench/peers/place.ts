@@ -13,8 +13,9 @@ export class Place {
   readonly signal: AbortSignal;
   readonly #cabling: Cabling;
   #addressesUsed = 0;
-  /** Processes on the server that live as long as the place: their /proc shows the server's counters. */
+  /** Processes that live as long as the place: their /proc shows the counters of their hosts. */
   #serverPid = 0;
+  #clientPid = 0;
 
   constructor(cabling: Cabling, forwarding: boolean, signal: AbortSignal) {
     this.signal = signal;
@@ -89,13 +90,19 @@ export class Place {
     return stdout.split('\n').filter(Boolean).map(Number);
   }
 
-  async findServerPid(): Promise<void> {
+  async findWitnesses(): Promise<void> {
     this.#serverPid = (await this.pids(this.server))[0] ?? 0;
+    this.#clientPid = this.startLogged(this.client, ['sleep', 'infinity'], 'client-witness').pid ?? 0;
   }
 
   /** Packets that came in at the server's interface. */
   serverPackets(): number {
     return receivedPackets(this.#serverPid);
+  }
+
+  /** The same at the client's. */
+  clientPackets(): number {
+    return receivedPackets(this.#clientPid);
   }
 
   /** Waits until something of the peer answers; `what` is named in the error otherwise. */
@@ -111,7 +118,7 @@ export class Place {
 }
 
 /** Packets that came in by eth0 of the network namespace in which this process lives. */
-export function receivedPackets(pid: number): number {
+function receivedPackets(pid: number): number {
   const line = readFileSync(`/proc/${pid}/net/dev`, 'utf8')
     .split('\n')
     .find((each) => each.trim().startsWith('eth0:'));

@@ -10,7 +10,7 @@ import { runtimeNanoseconds, userAndSystemSeconds } from './processor.ts';
 export interface ProfileRow {
   readonly peer: string;
   readonly load: string;
-  /** Shares of the samples, together 1. */
+  /** Shares of the processor time, together 1. */
   readonly shares: Readonly<Record<string, number>>;
   /** Processors kept busy: 0.9 is 90 % of one. */
   readonly processors: number;
@@ -19,6 +19,8 @@ export interface ProfileRow {
 }
 
 const SAMPLES_PER_SECOND = 1999;
+/** Fewer say nothing. */
+const SAMPLES_MIN = 50;
 
 export async function profilePeer(circumstances: Circumstances): Promise<ProfileRow[]> {
   const { peer, place, seconds, layout } = circumstances;
@@ -57,8 +59,8 @@ async function sample({ peer, place, pids, seconds }: Circumstances, load: strin
   const script = usesPerf
     ? await runCommand(['perf', 'script', '-i', file, ...fields], { signal: place.signal })
     : null;
-  const shares = script === null ? {} : countSamples(script.stdout);
-  if (Object.keys(shares).length > 0) {
+  const { shares, samples } = countSamples(script?.stdout ?? '');
+  if (samples >= SAMPLES_MIN) {
     return { peer: peer.name, load, shares, processors, source: PERF_SOURCE };
   }
   const user = timesAfter.user - timesBefore.user;
@@ -71,7 +73,8 @@ async function sample({ peer, place, pids, seconds }: Circumstances, load: strin
 const PERF_SOURCE =
   'Samples by perf. "Other hosts" is what the kernel does for the receiver inside our sending call, since a cable ' +
   'between namespaces has no processor of its own: on real wires that is the network card and the other machine.';
-const TIMES_SOURCE = 'From /proc/PID/stat: perf is not installed, or sees nothing here (apt-get install linux-perf).';
+const TIMES_SOURCE =
+  'From /proc/PID/stat: perf is not installed, or saw next to nothing here (apt-get install linux-perf).';
 
 /** One frame of a stack as `perf script -F ip,sym,dso` prints it: `ffff8000 packet_recvmsg ([kernel.kallsyms])`. */
 const FRAME = /^\s*[0-9a-f]+ (.*) \(([^()]*(?:\([^()]*\))?[^()]*)\)$/;
@@ -112,8 +115,11 @@ function isCompiled({ symbol, file }: Frame): boolean {
   return symbol.startsWith('Builtins_') || /anon|JIT|perf-[0-9]+\.map|^unknown$|^\[unknown\]$/.test(file);
 }
 
-/** Shares of what `perf script` printed, biggest first; empty without samples. */
-export function countSamples(script: string): Record<string, number> {
+/** The kinds of samples, in the order that tables and pictures show them. */
+export const PROFILE_KINDS: readonly string[] = KINDS.map(({ name }) => name);
+
+/** Shares of what `perf script` printed; empty without samples. */
+export function countSamples(script: string): { readonly shares: Record<string, number>; readonly samples: number } {
   const counts = new Map<string, number>();
   let total = 0;
   for (const block of script.split(/\n\s*\n/)) {
@@ -126,7 +132,8 @@ export function countSamples(script: string): Record<string, number> {
     counts.set(name, (counts.get(name) ?? 0) + 1);
     total++;
   }
-  return Object.fromEntries(
+  const shares = Object.fromEntries(
     KINDS.flatMap(({ name }) => (counts.has(name) ? [[name, (counts.get(name) as number) / total]] : [])),
   );
+  return { shares, samples: total };
 }

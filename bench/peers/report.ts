@@ -1,7 +1,7 @@
 /** Results as tables for people. */
 import { formatMarkdown } from '../text-table.ts';
 import { goalLine } from './goals.ts';
-import type { ProfileRow } from './profile.ts';
+import { PROFILE_KINDS, type ProfileRow } from './profile.ts';
 import { type BenchResults, figureOf, nftOnItsOwnCore, type PeerResult } from './results.ts';
 
 interface Column {
@@ -86,6 +86,13 @@ export function formatReport(results: BenchResults): string {
         `${microseconds(figureOf(peers, 'nft', 'packets-1'))} µs.`,
     );
   }
+  const offered = figureOf(peers, results.ours, 'packets-offered');
+  if (offered !== null) {
+    parts.push(
+      `Packets come in for a packet socket on the processor that sends them, here the generator's: against ` +
+        `${results.ours} it offered ${offered.toFixed(0)} thousand packets/s, and more could not have been forwarded.`,
+    );
+  }
   if (results.profile.length > 0) parts.push(formatProfile(results.profile));
   const reasons = reasonsOf(peers);
   if (reasons.length > 0) parts.push(`### Not measured\n\n${reasons.map((reason) => `- ${reason}`).join('\n')}`);
@@ -110,7 +117,8 @@ function cell(
 ): string {
   const summary = peer.figures[figure];
   if (summary === undefined) return peer.failures[measurement] === undefined ? '-' : 'failed';
-  const text = `${summary.median.toFixed(digits)} ±${Math.round(summary.spread * 100)}%`;
+  const spread = summary.values.length > 1 ? ` ±${Math.round(summary.spread * 100)}%` : '';
+  const text = `${summary.median.toFixed(digits)}${spread}`;
   if (!compared) return summary.median.toFixed(digits);
   const ratios = ['haproxy', 'nft'].map((other) => ratioTo(figureOf(peers, other, figure), summary.median));
   return `${text} (${ratios.join(', ')})`;
@@ -129,7 +137,11 @@ function reasonsOf(peers: readonly PeerResult[]): string[] {
 }
 
 function formatProfile(rows: readonly ProfileRow[]): string {
-  const kinds = [...new Set(rows.flatMap(({ shares }) => Object.keys(shares)))];
+  const found = new Set(rows.flatMap(({ shares }) => Object.keys(shares)));
+  const kinds = [
+    ...PROFILE_KINDS.filter((kind) => found.has(kind)),
+    ...[...found].filter((kind) => !PROFILE_KINDS.includes(kind)),
+  ];
   const percent = (share: number | undefined) => (share === undefined ? '-' : `${(share * 100).toFixed(0)} %`);
   const table = formatMarkdown(
     ['', ...kinds, 'of one core'],
@@ -139,5 +151,5 @@ function formatProfile(rows: readonly ProfileRow[]): string {
       percent(row.processors),
     ]),
   );
-  return `### Where uipvs spends its processor time\n\n${table}\n\n${rows[0].source}`;
+  return `### Where uipvs spends its processor time\n\n${table}\n\n${[...new Set(rows.map(({ source }) => source))].join(' ')}`;
 }

@@ -20,6 +20,8 @@ export interface BenchResults {
   /** Sentences about how it was measured. */
   readonly conditions: readonly string[];
   readonly rounds: number;
+  /** The peer that is held to the goals: what a user of uipvs gets without asking. */
+  readonly ours: string;
   readonly peers: readonly PeerResult[];
   readonly goals: readonly GoalResult[];
   readonly profile: readonly ProfileRow[];

@@ -207,7 +207,7 @@ function describe(
   const cores = availableParallelism();
   const addresses = Math.max(0, ...contenders.map(({ place }) => place?.addressesUsed ?? 0));
   return [
-    `${rounds} rounds of about ${seconds} s a run; peers take turns in an order that changes every round; a figure is ` +
+    `${rounds} ${rounds === 1 ? 'round' : 'rounds'} of about ${seconds} s a run; peers take turns in an order that changes every round; a figure is ` +
       'the median of the rounds, ± half of the way from the lowest to the highest.',
     `Every run of ab came from a client address of its own (${addresses} a peer): servers remember closed connections ` +
       'by address and port for a minute, and whoever keeps the client’s address would be slowed down by it.',

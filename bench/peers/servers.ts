@@ -1,6 +1,6 @@
 /** What answers at the server: nginx for requests, iperf3 for bulk, an echo for datagrams, and a drain for packets. */
 import { writeFileSync } from 'node:fs';
-import { PORTS } from './network.ts';
+import { PORTS, SERVERS } from './network.ts';
 import type { Place } from './place.ts';
 
 /** One process, no log, a page of a hundred bytes. */
@@ -45,11 +45,11 @@ export async function startServers(place: Place): Promise<void> {
   for (const host of [server, place.client]) await lab.mustRun(host, ['nft', '-f', lab.path('drain.nft')]);
   place.startLogged(server, ['nginx', '-c', lab.path('nginx-server.conf')], 'server-nginx');
   place.startLogged(server, ['iperf3', '-s', '-p', String(PORTS.bulk)], 'server-iperf3');
-  place.startLogged(server, place.program('udp-echo-server', [String(PORTS.echo)]), 'server-echo');
+  place.startLogged(server, place.program('udp-echo-server', [SERVERS[0], String(PORTS.echo)]), 'server-echo');
   const listening = async () => {
     const { stdout } = await lab.run(server, ['ss', '-Hlntu']);
     return [PORTS.http, PORTS.bulk, PORTS.echo].every((port) => new RegExp(`:${port}\\s`).test(stdout));
   };
   await place.waitUntil(listening, 'the servers do not listen', 'server-nginx');
-  await place.findServerPid();
+  await place.findWitnesses();
 }

@@ -9,10 +9,10 @@ const FLOWS = 64;
 const FIRST_PORT = 20_000;
 
 export interface Flood {
-  /** Process number of the generator. */
-  readonly pid: number;
   /** Resolves with what it sent. */
   readonly done: Promise<{ readonly sent: number; readonly refused: number; readonly seconds: number }>;
+  /** Ends it before its time; resolves when it is gone. */
+  readonly stop: () => Promise<void>;
 }
 
 export interface FloodOptions {
@@ -54,11 +54,12 @@ export async function startFlood(peer: Peer, place: Place, options: FloodOptions
     child.stderr?.setEncoding('utf8').on('data', (part: string) => (complaint += part));
     child.stdout?.setEncoding('utf8').on('data', (part: string) => {
       text += part;
-      if (text.startsWith('{}\n')) resolve({ pid: pidOf(child), done });
+      if (text.startsWith('{}\n')) resolve({ done, stop: () => stop(child, done) });
     });
   });
 }
 
-function pidOf(child: ChildProcess): number {
-  return child.pid ?? 0;
+async function stop(child: ChildProcess, done: Promise<unknown>): Promise<void> {
+  child.kill();
+  await done.catch(() => {});
 }

@@ -5,12 +5,12 @@
 import { availableParallelism } from 'node:os';
 import { LabError, pause, runCommand } from '../../../src/lab/host.ts';
 import type { Circumstances, Figures, Measurement } from '../measurement.ts';
-import { receivedPackets } from '../place.ts';
 import { startFlood } from './flood.ts';
 
 /** Until packets come evenly: addresses are resolved, connections are made, code is compiled. */
 const SETTLE_MS = 200;
 const SPARE_SECONDS = 0.1;
+const UNTIL_STOPPED_SECONDS = 10;
 
 export const packetsOneWay: Measurement = {
   name: 'packets-1',
@@ -36,12 +36,13 @@ async function oneWay({ peer, place, seconds, layout }: Circumstances): Promise<
 }
 
 async function bothWays({ peer, place, seconds, layout }: Circumstances): Promise<Figures> {
-  const options = { seconds: SETTLE_MS / 1000 + seconds + SPARE_SECONDS + 0.1, rate: 0, pinTo: layout.generator };
+  // The second generator takes a while to start beside the first, so both run until they are stopped.
+  const options = { seconds: seconds + UNTIL_STOPPED_SECONDS, rate: 0, pinTo: layout.generator };
   const there = await startFlood(peer, place, { ...options, from: 'client' });
   const back = await startFlood(peer, place, { ...options, from: 'server' });
-  const atClient = () => receivedPackets(there.pid);
-  const rates = await ratesBetween([() => place.serverPackets(), atClient], seconds, place.signal);
-  await Promise.all([there.done, back.done]);
+  const counters = [() => place.serverPackets(), () => place.clientPackets()];
+  const rates = await ratesBetween(counters, seconds, place.signal);
+  await Promise.all([there.stop(), back.stop()]);
   if (rates.some((rate) => rate === 0)) throw new LabError('no packet came through in one of the directions');
   return { 'packets-2': (rates[0] + rates[1]) / 1000 };
 }

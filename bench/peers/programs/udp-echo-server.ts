@@ -1,4 +1,4 @@
-/** Sends every datagram back at once. Blocks in the system call, so that no event loop adds to what is measured. */
+/** Sends every datagram back at once; words: address, port. Blocks in the system call, so that no event loop adds to what is measured. */
 import { getLibc, SOCK_CLOEXEC } from '../../../src/native/libc.ts';
 import { NativeMemory } from '../../../src/native/native-memory.ts';
 import { socketAddress } from './parse.ts';
@@ -17,7 +17,7 @@ const VECTORS_AT = 96;
 
 const libc = getLibc();
 const fd = libc.socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-libc.bind(fd, socketAddress('0.0.0.0', Number(process.argv[2])));
+libc.bind(fd, socketAddress(process.argv[2], Number(process.argv[3])));
 const message = new NativeMemory(libc, 4096);
 const buffer = new NativeMemory(libc, BUFFER_BYTES);
 const { view, address } = message;
