@@ -56,7 +56,7 @@ async function bench(options: BenchOptions, peers: readonly Peer[]): Promise<voi
   }
   const progress = new Progress(process.stderr);
   const { only, peers: chosen } = options;
-  const outcome = await runBenchmark({
+  const run = runBenchmark({
     peers: chosen === null ? peers : peers.filter(({ name }) => chosen.includes(name)),
     measurements: only === null ? MEASUREMENTS : MEASUREMENTS.filter(({ name }) => only.includes(name)),
     rounds: options.rounds,
@@ -65,7 +65,7 @@ async function bench(options: BenchOptions, peers: readonly Peer[]): Promise<voi
     progress,
     signal: stop.signal,
   });
-  progress.end();
+  const outcome = await run.finally(() => progress.end());
   // What `uipvsd` takes when nothing is said: the first back end that works.
   const ours = peers.find(({ group, absent }) => group === 'uipvs' && absent === null)?.name ?? 'uipvs';
   const results: BenchResults = {

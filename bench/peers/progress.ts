@@ -58,7 +58,7 @@ export class Progress {
 
   #write(text: string): void {
     this.#toldMs = this.#nowMs();
-    const line = `${CLEAR}${text.slice(0, Math.max(20, (this.#sink.columns ?? 80) - 1))}`;
+    const line = `${CLEAR}${text.slice(0, Math.max(20, (this.#sink.columns || 80) - 1))}`;
     this.#sink.write(this.#sink.isTTY === true ? line : `bench: ${text}\n`);
   }
 }
