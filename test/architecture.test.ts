@@ -38,7 +38,8 @@ const ROOMS: Readonly<Record<string, Room>> = {
     floor: 8,
     imports: ['control', 'ipvsadm', 'ldirectord', 'config', 'lab', 'doctor', 'conform', 'web', 'model'],
   },
-  'native-free': { floor: 8, imports: ['engine', 'packet-io', 'data-plane', 'model', 'balance'] },
+  // Schedulers see addresses as words, and sockets tell them as text.
+  'native-free': { floor: 8, imports: ['engine', 'packet-io', 'data-plane', 'model', 'balance', 'wire'] },
   bin: { floor: 9, imports: ['*'] },
 };
 

@@ -10,6 +10,7 @@ function options(...words: string[]): RunLabOptions {
 test('without words the tutorial runs as the tutorial says', () => {
   expect(options()).toEqual({
     scenario: 'tutorial',
+    dataPlane: 'packet',
     mode: 'fullnat',
     family: 'ipv4',
     tunnel: 'ipip',

@@ -3,10 +3,11 @@ import { dns } from './dns.ts';
 import { ftp } from './ftp.ts';
 import type { ScenarioKind } from './kind.ts';
 import { oneHost } from './one-host.ts';
+import { proxy } from './proxy.ts';
 import { realLdirectord } from './real-ldirectord.ts';
 import { tutorial } from './tutorial.ts';
 
-const ALL: readonly ScenarioKind[] = [tutorial, oneHost, dns, ftp, realLdirectord];
+const ALL: readonly ScenarioKind[] = [tutorial, oneHost, dns, ftp, realLdirectord, proxy];
 
 export const SCENARIOS: Readonly<Record<string, ScenarioKind>> = Object.fromEntries(
   ALL.map((scenario) => [scenario.name, scenario]),
