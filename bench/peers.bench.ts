@@ -82,6 +82,7 @@ async function bench(options: BenchOptions, peers: readonly Peer[]): Promise<voi
   const report = `${formatReport(results)}\n\nStored as ${RESULTS}/${kind}.json and ${RESULTS}/${kind}-*.svg.\n`;
   (options.json ? process.stderr : process.stdout).write(report);
   if (options.json) process.stdout.write(`${JSON.stringify(results)}\n`);
+  if (results.peers.every(({ figures }) => Object.keys(figures).length === 0)) process.exitCode = 1;
 }
 
 async function store(kind: string, results: BenchResults): Promise<void> {

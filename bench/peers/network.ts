@@ -46,6 +46,7 @@ export function benchTopology(forwarding: boolean): LabTopology {
     servers: [],
     virtualAddress: VIRTUAL,
     virtualPort: PORTS.http,
+    isolated: true,
   };
 }
 

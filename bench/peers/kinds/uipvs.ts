@@ -36,7 +36,7 @@ export async function findUipvsPeers(): Promise<Peer[]> {
     uipvs(name, `uipvs, NAT, ${name}`, ['--io', name], packets, available ? null : (reason ?? 'not available here')),
   );
   const help = await runCommand([...packageProgram('uipvsd'), '--help']);
-  const others = parseDataPlanes(help.stdout).filter((name) => name !== 'packet' && name !== 'kernel');
+  const others = parseDataPlanes(help.stdout).filter((name) => name !== 'auto' && name !== 'packet');
   return [
     ...peers,
     ...others.map((name) => uipvs(name, `uipvs, ${name}`, ['--data-plane', name], ['tcp', 'udp'], null)),

@@ -5,6 +5,9 @@ import { PORTS } from '../network.ts';
 import { startFlood } from './flood.ts';
 import { packetsOneWay } from './packets.ts';
 
+/** The program that asks takes a while to start; the flood is stopped when it is done. */
+const START_SECONDS = 5;
+
 interface EchoReport {
   readonly answers: number;
   readonly lost: number;
@@ -27,11 +30,10 @@ export const echoAtHalfLoad: Measurement = {
   async run(circumstances) {
     const { peer, place, seconds } = circumstances;
     const most = circumstances.figure('packets-1') ?? (await packetsOneWay.run(circumstances))['packets-1'];
-    // The program that asks takes a while to start.
-    const options = { seconds: seconds + 0.5, rate: Math.round((most * 1000) / 2), pinTo: null };
+    const options = { seconds: seconds + START_SECONDS, rate: Math.round((most * 1000) / 2), pinTo: null };
     const flood = await startFlood(peer, place, { ...options, from: 'client' });
     const report = await ask(circumstances);
-    await flood.done;
+    await flood.stop();
     return named('load', report);
   },
 };
