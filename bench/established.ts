@@ -13,6 +13,7 @@ import {
   segment,
   VIP,
 } from './flows.ts';
+import { Stopwatch } from './stopwatch.ts';
 
 export interface Measured {
   readonly packetsPerSecond: number;
@@ -44,7 +45,7 @@ export function measureEstablished(
   let nowMs = 10;
   let c = 0;
   for (let round = 0; round <= rounds; round++) {
-    let elapsed = 0n;
+    const watch = new Stopwatch();
     let packets = 0;
     while (packets < packetsPerRound) {
       batch.clear();
@@ -58,9 +59,9 @@ export function measureEstablished(
         if (!forward) view.setUint32(at + 26, servers[c] as number);
         fillHeaderChecksum(view, at + 14);
       }
-      const before = process.hrtime.bigint();
+      watch.begin();
       engine.process(batch, nowMs);
-      elapsed += process.hrtime.bigint() - before;
+      watch.end();
       packets += BATCH;
       if ((packets & 0xffff) === 0) engine.advance(++nowMs);
     }
@@ -69,7 +70,7 @@ export function measureEstablished(
     }
     // The first round warms up.
     if (round > 0) {
-      const nanosecondsPerPacket = Number(elapsed) / packets;
+      const nanosecondsPerPacket = watch.mean() / BATCH;
       results.push({ nanosecondsPerPacket, packetsPerSecond: 1e9 / nanosecondsPerPacket });
     }
   }

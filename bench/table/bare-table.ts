@@ -2,6 +2,7 @@
 import { CLIENT_AND_VIRTUAL_PORT, CLIENT3, KIND, NO_ROW, ROW_SHIFT, VIRTUAL3 } from '../../src/engine/connection.ts';
 import { ConnectionTable, type Endpoints } from '../../src/engine/connection-table.ts';
 import { BATCH, clientOf, portOf, VIP } from '../flows.ts';
+import { Stopwatch } from '../stopwatch.ts';
 
 const TCP = 6;
 const LOOKUPS = 2_000_000;
@@ -47,14 +48,14 @@ export function measureLookups(connections: number): LookupCost {
   let c = 0;
   let touched = 0;
   const round = (warm: boolean): number => {
-    let elapsed = 0n;
+    const watch = new Stopwatch();
     for (let done = 0; done < LOOKUPS; done += BATCH) {
       for (let i = 0; i < BATCH; i++) {
         c = (c + step) % connections;
         ends[i].source3 = clientOf(c) | 0;
         ends[i].sourcePort = portOf(c);
       }
-      const before = process.hrtime.bigint();
+      watch.begin();
       if (warm) {
         for (let i = 0; i < BATCH; i++) heads[i] = table.bucketHead(TCP, ends[i].source3, ends[i].sourcePort);
         for (let i = 0; i < BATCH; i++) if (heads[i] !== NO_ROW) touched ^= table.touch(heads[i]);
@@ -62,9 +63,9 @@ export function measureLookups(connections: number): LookupCost {
       for (let i = 0; i < BATCH; i++) {
         if (table.findInbound(ends[i]) === NO_ROW) throw new Error('a connection of the table was not found');
       }
-      elapsed += process.hrtime.bigint() - before;
+      watch.end();
     }
-    return Number(elapsed) / LOOKUPS;
+    return watch.mean() / BATCH;
   };
   // Once to warm up; the best of three, since others only ever make it slower.
   round(false);
@@ -86,9 +87,13 @@ function measureReads({ rows, count }: ConnectionTable): number {
   }
   let best = Number.POSITIVE_INFINITY;
   for (let round = 0; round < 3; round++) {
-    const before = process.hrtime.bigint();
-    for (let i = 0; i < LOOKUPS; i++) from = rows[from << ROW_SHIFT] as number;
-    best = Math.min(best, Number(process.hrtime.bigint() - before) / LOOKUPS);
+    const watch = new Stopwatch();
+    for (let done = 0; done < LOOKUPS; done += BATCH) {
+      watch.begin();
+      for (let i = 0; i < BATCH; i++) from = rows[from << ROW_SHIFT] as number;
+      watch.end();
+    }
+    best = Math.min(best, watch.mean() / BATCH);
   }
   if (from < 0) throw new Error('the chain through the rows is broken');
   return best;

@@ -15,6 +15,7 @@ import {
   VIP,
 } from '../flows.ts';
 import { median, percentile } from '../statistics.ts';
+import { Stopwatch } from '../stopwatch.ts';
 import { measureLookups } from './bare-table.ts';
 
 export interface TableFigures {
@@ -155,18 +156,18 @@ class Writer {
 
 /** Opens and establishes that many; returns SYNs a second, if there were enough to tell. */
 function fill(writer: Writer, connections: number): number | null {
-  let elapsed = 0n;
+  const watch = new Stopwatch();
   for (let first = 0; first < connections; first += BATCH) {
     const last = Math.min(first + BATCH, connections);
     for (const flags of [SYN, ACK]) {
       for (let c = first; c < last; c++) writer.push(c, flags);
-      const before = process.hrtime.bigint();
+      if (flags === SYN) watch.begin();
       writer.process(1);
-      if (flags === SYN) elapsed += process.hrtime.bigint() - before;
+      if (flags === SYN) watch.end();
       writer.clear();
     }
   }
-  return connections < ENOUGH_CONNECTIONS ? null : (connections / Number(elapsed)) * 1e9;
+  return connections < ENOUGH_CONNECTIONS ? null : (BATCH / watch.mean()) * 1e9;
 }
 
 /** Page after page, as a person's listing asks for it; ten pages say enough. Milliseconds. */

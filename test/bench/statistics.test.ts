@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { median, percentile, summarize } from '../../bench/statistics.ts';
+import { meanWithoutSlowest } from '../../bench/stopwatch.ts';
 
 describe('the middle of figures', () => {
   test('is the middle one, or the mean of the two in the middle, whatever their order', () => {
@@ -43,5 +44,15 @@ describe('a summary', () => {
     expect(summarize([3])?.spread).toBe(0);
     expect(summarize([0, 0])?.spread).toBe(0);
     expect(summarize([])).toBeNull();
+  });
+});
+
+describe('a stopwatch', () => {
+  test('leaves out the slowest, when others had the processor', () => {
+    const times = [...Array.from({ length: 99 }, () => 10), 1_000_000];
+    expect(meanWithoutSlowest(times, 0.99)).toBe(10);
+    expect(meanWithoutSlowest([10, 30], 1)).toBe(20);
+    expect(meanWithoutSlowest([42], 0.5)).toBe(42);
+    expect(meanWithoutSlowest([], 0.99)).toBeNaN();
   });
 });
