@@ -43,6 +43,7 @@ export function measureLookups(connections: number): LookupCost {
     table.insert(i);
   }
   const ends = Array.from({ length: BATCH }, () => new Ends());
+  const buckets = new Int32Array(BATCH);
   const heads = new Int32Array(BATCH);
   const step = Math.floor(connections * 0.6180339887) | 1;
   let c = 0;
@@ -57,7 +58,8 @@ export function measureLookups(connections: number): LookupCost {
       }
       watch.begin();
       if (warm) {
-        for (let i = 0; i < BATCH; i++) heads[i] = table.bucketHead(TCP, ends[i].source3, ends[i].sourcePort);
+        for (let i = 0; i < BATCH; i++) buckets[i] = table.bucketOf(TCP, ends[i].source3, ends[i].sourcePort);
+        for (let i = 0; i < BATCH; i++) heads[i] = table.firstInBucket(buckets[i]);
         for (let i = 0; i < BATCH; i++) if (heads[i] !== NO_ROW) touched ^= table.touch(heads[i]);
       }
       for (let i = 0; i < BATCH; i++) {
