@@ -21,7 +21,7 @@ export class ArgumentError extends Error {
   override readonly name = 'ArgumentError';
 }
 
-const QUICK = { rounds: 2, seconds: 0.35 };
+const QUICK = { rounds: 2, seconds: 0.25 };
 const THOROUGH = { rounds: 5, seconds: 1 };
 const ROUNDS_MAX = 1000;
 

@@ -6,7 +6,7 @@ import { busySeconds, runtimeNanoseconds } from '../processor.ts';
 
 const GIGABYTE = 1e9;
 /** The first run does not know how fast the peer is. */
-const FIRST_BYTES = 50e6;
+const FIRST_BYTES = 20e6;
 
 export const oneStream: Measurement = streams('bulk-1', 'one TCP stream', 1);
 export const eightStreams: Measurement = streams('bulk-8', 'eight TCP streams', 8);
