@@ -5,6 +5,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { LabError, LabInterrupted, requirePrograms } from '../src/lab/host.ts';
+import { IpvsError } from '../src/model/errors.ts';
 import { describeMachine } from './machine.ts';
 import { ArgumentError, type BenchOptions, helpText, readArguments } from './peers/arguments.ts';
 import { drawPictures } from './peers/chart.ts';
@@ -88,7 +89,13 @@ async function bench(options: BenchOptions, peers: readonly Peer[]): Promise<voi
 async function store(kind: string, results: BenchResults): Promise<void> {
   mkdirSync(RESULTS, { recursive: true });
   writeFileSync(`${RESULTS}/${kind}.json`, `${JSON.stringify(results, null, 2)}\n`);
-  for (const [name, svg] of Object.entries(await drawPictures(results.peers, results.profile))) {
-    writeFileSync(`${RESULTS}/${kind}-${name}.svg`, svg);
+  try {
+    for (const [name, svg] of Object.entries(await drawPictures(results.peers, results.profile))) {
+      writeFileSync(`${RESULTS}/${kind}-${name}.svg`, svg);
+    }
+  } catch (error) {
+    // The figures are there all the same.
+    if (!(error instanceof IpvsError)) throw error;
+    process.stderr.write(`bench: ${error.message}\n`);
   }
 }

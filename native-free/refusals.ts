@@ -15,6 +15,8 @@ export const PROXY_CAPABILITIES: Capabilities = {
   schedulers: Object.keys(SCHEDULERS).filter((name) => name !== 'none'),
   fullNat: true,
   persistence: true,
+  persistenceEngines: false,
+  wildcards: false,
   marks: false,
   sync: false,
 };
@@ -44,6 +46,9 @@ function refuseService(spec: ServiceSpec | undefined): void {
   if (isMarkKey(key)) throw cannot('serve firewall marks', 'it sees connections, not packets');
   if (key.protocol === 'sctp') throw cannot('carry SCTP', 'Node has no SCTP sockets');
   if (key.port === 0) throw cannot('serve every port of an address', 'a socket listens on one port');
+  if (key.address === '0.0.0.0' || key.address === '::') {
+    throw cannot(`serve ${key.address}`, 'a socket there would take what is for every other address');
+  }
   if (typeof spec?.persistenceEngine === 'string') {
     throw cannot(`use the persistence engine ${spec.persistenceEngine}`, 'it does not look into datagrams');
   }

@@ -1,6 +1,5 @@
-/** Pictures of the results: bars side by side, drawn by Vega without a browser, readable on light and dark pages. */
-import { parse, View } from 'vega';
-import { compile, type TopLevelSpec } from 'vega-lite';
+/** Pictures of the results: bars side by side, readable on light and dark pages. */
+import { drawSvg, type TopLevelSpec } from '../../src/simulate/vega.ts';
 import { PROFILE_KINDS, type ProfileRow } from './profile.ts';
 import type { PeerResult } from './results.ts';
 
@@ -188,8 +187,6 @@ const FOR_DARK_PAGES = `<style>@media (prefers-color-scheme: dark) {
 }</style>`;
 
 async function toSvg(spec: TopLevelSpec): Promise<string> {
-  const view = new View(parse(compile(spec).spec), { renderer: 'none' });
-  const svg = await view.toSVG();
-  view.finalize();
+  const svg = await drawSvg(spec);
   return `${svg.replace(/^(<svg[^>]*>)/, `$1${FOR_DARK_PAGES}`)}\n`;
 }

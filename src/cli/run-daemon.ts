@@ -2,7 +2,9 @@
 import { type Daemon, startDaemon } from '../control/daemon.ts';
 import { LOCK_NAME } from '../control/lock.ts';
 import { createLogger, type Logger } from '../control/logger.ts';
+import type { ServiceManager } from '../control/service-manager.ts';
 import { listenPath } from '../control/socket-path.ts';
+import type { DataPlane } from '../model/data-plane.ts';
 import { IpvsError } from '../model/errors.ts';
 import type { ChosenDataPlane, DataPlaneKind } from './choose-data-plane.ts';
 import type { Output } from './command-line.ts';
@@ -13,6 +15,8 @@ export interface DaemonParts extends Output {
   choose(options: DaemonCommandLine): Promise<ChosenDataPlane>;
   /** Errors whose message is for people, beside IpvsErrors. */
   isRefusal?(error: unknown): boolean;
+  /** Told when it is ready, that it is well, and when it ends. */
+  readonly serviceManager?: ServiceManager;
   /** For tests only: another lock than that of the namespace. */
   readonly lockName?: string;
 }
@@ -54,7 +58,10 @@ async function serve(options: DaemonCommandLine, parts: DaemonParts, logger: Log
         const place = `namespace ${ready.namespace}, socket ${ready.socket}`;
         const served = links.length === 0 ? '' : `, links ${links.join(', ')}`;
         void parts.stdout(`uipvsd ready: ${io}, data plane ${dataPlane} (${why}), ${place}${served}\n`);
+        parts.serviceManager?.ready(`${io}${served}`);
+        parts.serviceManager?.guard(() => answers(ready.dataPlane));
       },
+      onClosing: () => parts.serviceManager?.stopping(),
       ...(options.socket === null ? {} : { socket: options.socket }),
       ...lockFor(kind, options, parts),
     },
@@ -62,6 +69,16 @@ async function serve(options: DaemonCommandLine, parts: DaemonParts, logger: Log
   const broken = closeOnMistake(daemon, logger);
   const { failed } = await daemon.ended;
   return failed || broken.yes ? FAILURE_EXIT_CODE : 0;
+}
+
+/** A packet engine that is stuck does not answer, and one that has failed says no. */
+async function answers(dataPlane: DataPlane): Promise<boolean> {
+  try {
+    await dataPlane.execute<'info'>({ name: 'info' });
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** What cannot be had twice: the packets of a namespace, or else the socket. */

@@ -5,9 +5,10 @@ import type { ScenarioKind } from './kind.ts';
 import { oneHost } from './one-host.ts';
 import { proxy } from './proxy.ts';
 import { realLdirectord } from './real-ldirectord.ts';
+import { reload } from './reload.ts';
 import { tutorial } from './tutorial.ts';
 
-const ALL: readonly ScenarioKind[] = [tutorial, oneHost, dns, ftp, realLdirectord, proxy];
+const ALL: readonly ScenarioKind[] = [tutorial, oneHost, dns, ftp, reload, realLdirectord, proxy];
 
 export const SCENARIOS: Readonly<Record<string, ScenarioKind>> = Object.fromEntries(
   ALL.map((scenario) => [scenario.name, scenario]),
