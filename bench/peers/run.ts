@@ -1,5 +1,5 @@
 /** Builds the places, takes the measurements round by round, and takes everything down. */
-import { availableParallelism, loadavg } from 'node:os';
+import { availableParallelism } from 'node:os';
 import { LabError, LabInterrupted, pause } from '../../src/lab/host.ts';
 import { median, type Summary, summarize } from '../statistics.ts';
 import type { Circumstances, Layout, Measurement } from './measurement.ts';
@@ -32,6 +32,7 @@ export interface RunOutcome {
 const FAILURES_MAX = 2;
 /** How long everybody is watched at rest before it begins. */
 const REST_MS = 500;
+const SETTLE_MS = 1000;
 
 class Contender {
   readonly peer: Peer;
@@ -79,13 +80,16 @@ export async function runBenchmark(options: RunOptions): Promise<RunOutcome> {
   const layout: Layout = { generator: 0, peer: Math.min(1, availableParallelism() - 1) };
   try {
     progress.step(`building ${contenders.filter(({ absent }) => absent === null).length} networks`);
-    await Promise.all(contenders.map((contender) => open(contender, signal)));
     const rest = await watchAtRest(signal);
+    await Promise.all(contenders.map((contender) => open(contender, signal)));
+    // What has just been started may still have something to do.
+    await pause(SETTLE_MS, signal);
+    const idle = await watchAtRest(signal);
     const begun = { busy: busySeconds(), stolen: stolenSeconds(), ms: performance.now() };
     await measureAll(contenders, layout, options);
     const stolen = stolenSeconds() - begun.stolen;
     const profile = options.profile ? await profileAll(contenders, layout, options) : [];
-    const conditions = describe(contenders, layout, options, rest, stolen);
+    const conditions = describe(contenders, layout, options, { rest, idle, stolen });
     return { peers: contenders.map((contender) => contender.result()), profile, conditions };
   } finally {
     progress.step('removing the networks');
@@ -201,8 +205,7 @@ function describe(
   contenders: readonly Contender[],
   layout: Layout,
   { rounds, seconds }: RunOptions,
-  rest: number,
-  stolen: number,
+  noise: { readonly rest: number; readonly idle: number; readonly stolen: number },
 ): string[] {
   const cores = availableParallelism();
   const addresses = Math.max(0, ...contenders.map(({ place }) => place?.addressesUsed ?? 0));
@@ -217,7 +220,7 @@ function describe(
     'Row "straight" is the limit of generators and servers: the same programs with nobody between.',
     'Each peer has namespaces, cables, servers (nginx, iperf3, an echo) of its own; offloads are left as they are. ' +
       'One nginx answers at four addresses; proxies connect to them from the director’s own address.',
-    `Before it began, ${Math.round(rest * 100)} % of all processors were busy with something else; other machines took ` +
-      `${stolen.toFixed(1)} s; load ${loadavg()[0].toFixed(1)} at the end.`,
+    `Before it began, ${Math.round(noise.rest * 100)} % of all processors were busy with something else; with all peers up ` +
+      `and idle ${Math.round(noise.idle * 100)} %; other machines took ${noise.stolen.toFixed(1)} s.`,
   ];
 }
