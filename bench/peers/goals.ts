@@ -29,6 +29,8 @@ export interface GoalResult {
   /** `null`: one of the two figures is missing. */
   readonly ratio: number | null;
   readonly met: boolean | null;
+  /** The same ratio in each round by itself, lowest and highest: how far noise carries it. */
+  readonly byRound: readonly [lowest: number, highest: number] | null;
 }
 
 /** `ours`: the back end that a user gets without asking. */
@@ -38,12 +40,34 @@ export function evaluateGoals(peers: readonly PeerResult[], ours: string): GoalR
     const theirs = against === 'nft on its own core' ? nftOnItsOwnCore(peers) : figureOf(peers, against, figure);
     const ratio = own === null || theirs === null || theirs === 0 ? null : own / theirs;
     const met = ratio === null ? null : at === 'least' ? ratio >= bound : ratio <= bound;
-    return { text: `${text}: at ${at} ${bound.toFixed(1)} x ${against}`, peer: ours, ratio, met };
+    return {
+      text: `${text}: at ${at} ${bound.toFixed(1)} x ${against}`,
+      peer: ours,
+      ratio,
+      met,
+      byRound: ratiosByRound(peers, ours, against, figure),
+    };
   });
 }
 
+/** `null` where there is one round, or a round is missing for one of the two. */
+function ratiosByRound(
+  peers: readonly PeerResult[],
+  ours: string,
+  against: string,
+  figure: string,
+): GoalResult['byRound'] {
+  const [own, theirs] = [ours, against].map(
+    (name) => peers.find((each) => each.name === name)?.figures[figure]?.values,
+  );
+  if (own === undefined || theirs === undefined || own.length < 2 || own.length !== theirs.length) return null;
+  const ratios = own.map((value, round) => value / theirs[round]);
+  return [Math.min(...ratios), Math.max(...ratios)];
+}
+
 /** A line for people. */
-export function goalLine({ text, peer, ratio, met }: GoalResult): string {
+export function goalLine({ text, peer, ratio, met, byRound }: GoalResult): string {
   if (met === null || ratio === null) return `${text}: not measured`;
-  return `${text}: ${met ? 'met' : 'NOT met'}, ${peer} has ${ratio.toFixed(2)} x`;
+  const rounds = byRound === null ? '' : ` (${byRound.map((each) => each.toFixed(2)).join('..')} by round)`;
+  return `${text}: ${met ? 'met' : 'NOT met'}, ${peer} has ${ratio.toFixed(2)} x${rounds}`;
 }

@@ -90,7 +90,7 @@ export function formatReport(results: BenchResults): string {
   if (offered !== null) {
     parts.push(
       `Packets come in for a packet socket on the processor that sends them, here the generator's: against ` +
-        `${results.ours} it offered ${offered.toFixed(0)} thousand packets/s, and more could not have been forwarded.`,
+        `${results.ours} it offered ${offered.toFixed(0)} thousand packets/s, and nobody could have forwarded more.`,
     );
   }
   if (results.profile.length > 0) parts.push(formatProfile(results.profile));

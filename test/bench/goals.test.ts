@@ -50,6 +50,13 @@ describe('goals', () => {
     expect(line(all, 'UDP echo, p99')).toContain(': met, ring has 3.00 x');
   });
 
+  test('tell how far the rounds are apart, where there are several of both', () => {
+    const rounds = [peer('nft', { 'ab-20': [4000, 5000] }), peer('ring', { 'ab-20': [6000, 5000] })];
+    expect(line(rounds, 'ab, 20 at once: at least 1.0 x nft')).toContain('has 1.22 x (1.00..1.50 by round)');
+    const uneven = [peer('nft', { 'ab-20': [4000, 5000] }), peer('ring', { 'ab-20': [6000] })];
+    expect(line(uneven, 'ab, 20 at once: at least 1.0 x nft')).toMatch(/has 1\.33 x$/);
+  });
+
   test('that cannot be judged say so instead of passing', () => {
     for (const each of evaluateGoals([NFT], 'ring')) {
       expect(each.met).toBeNull();
