@@ -59,13 +59,41 @@ const cli: Cli = {
     standardPath: ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'],
   },
   guard: () => import('../data-plane/packet/guard-tools.ts'),
+  directors: async () => (await import('../ldirectord/running.ts')).runningDirectors(process.env),
 };
 
+/** Words that take something back, or say how far they came, before they end at Ctrl-C. A second one ends them at once. */
+const PATIENT = ['apply', 'drain'];
+
 export function main(words: readonly string[]): Promise<number> {
+  if (PATIENT.includes(words[0] as string)) return runUipvs(words, interruptible(cli), DELEGATED);
   // The delegated words take down what they set up; ours have nothing to take down.
   if (!DELEGATED.some(({ name }) => name === words[0])) {
     process.once('SIGINT', () => process.exit(130));
     process.once('SIGTERM', () => process.exit(143));
   }
   return runUipvs(words, cli, DELEGATED);
+}
+
+function interruptible(cli: Cli): Cli {
+  const controller = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => controller.abort());
+  const { signal } = controller;
+  return {
+    ...cli,
+    interruption: signal,
+    pause: (ms) =>
+      new Promise((resolve) => {
+        if (signal.aborted) return resolve(false);
+        const timer = setTimeout(() => {
+          signal.removeEventListener('abort', stop);
+          resolve(true);
+        }, ms);
+        const stop = (): void => {
+          clearTimeout(timer);
+          resolve(false);
+        };
+        signal.addEventListener('abort', stop, { once: true });
+      }),
+  };
 }

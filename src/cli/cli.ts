@@ -63,6 +63,17 @@ export interface Cli extends Output {
   backEnds(): Promise<readonly BackEnd[]>;
   guard(): Promise<GuardTools>;
   readonly installation: Installation;
+  /** Aborted by Ctrl-C, for words that take something back then. Absent: Ctrl-C ends the process. */
+  readonly interruption?: AbortSignal;
+  /** Programs that check servers and take them out of the table; absent: none is looked for. */
+  directors?(): Promise<readonly RunningDirector[]>;
+}
+
+/** A uldirectord of this network namespace. */
+export interface RunningDirector {
+  readonly pid: number;
+  /** The configuration it was started with, as it was typed. */
+  readonly configuration: string;
 }
 
 /** Opens the daemon, does the work and closes it, whatever happens. */

@@ -1,13 +1,17 @@
 /** The `uipvs` command: finds the word and runs it. */
 import { IpvsError } from '../model/errors.ts';
+import { checkWord } from './check.ts';
 import type { Cli } from './cli.ts';
 import { type CommandDescription, runWord, type Word } from './command-line.ts';
 import { connectionsWord } from './connections.ts';
+import { convertWord } from './convert.ts';
 import { completionWord, manWord } from './documents.ts';
+import { drainWord } from './drain.ts';
 import { guardWord } from './guard.ts';
 import { healthWord } from './health.ts';
 import { installWord } from './install.ts';
 import { ioWord } from './io.ts';
+import { applyWord, planWord } from './plan.ts';
 import { procWord } from './proc.ts';
 import { servicesWord } from './services.ts';
 import { statsWord } from './stats.ts';
@@ -63,6 +67,11 @@ function allWords(cli: Cli, delegated: readonly DelegatedWord[]): Word[] {
     healthWord(cli),
     procWord(cli),
     sysctlWord(cli),
+    checkWord(cli),
+    convertWord(cli),
+    planWord(cli),
+    applyWord(cli),
+    drainWord(cli),
     ioWord(cli),
     guardWord(cli),
     installWord(cli),

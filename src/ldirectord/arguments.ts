@@ -46,6 +46,7 @@ export const USAGE = `Usage: uldirectord [-d|--debug|--foreground] [--] [CONFIG]
        uldirectord -h|-?|--help|-v|--version
 
 CONFIG is looked for as /etc/ha.d/CONFIG, /etc/ha.d/conf/CONFIG and CONFIG; the default is ${DEFAULT_CONFIGURATION}.
+A CONFIG that ends in .yaml or .yml is a native file of uipvs (\`uipvs convert --example\` prints one).
   -d, --debug     stay in the foreground, log to standard error, more of it
   --foreground    stay in the foreground, log as configured
   --json          print JSON (check)

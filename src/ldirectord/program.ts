@@ -35,6 +35,8 @@ export interface ProgramIo {
   readonly serviceManager?: ServiceManager;
   /** What starts this program again; its words must contain `ldirectord`. */
   readonly self: { readonly command: string; readonly words: readonly string[] };
+  /** Reads the native file, whose name ends in .yaml or .yml. Rejects with a ConfigurationError. */
+  readonly readNative?: (text: string) => Promise<Configuration>;
   /** UIPVS_RUN_DIR: another directory for pid files. UIPVS_HA_DIR: another one for configurations. */
   readonly environment: NodeJS.ProcessEnv;
 }
@@ -128,7 +130,7 @@ class Program {
   /** Says warnings and the error; `null` after an error. */
   async #read(path: string): Promise<Configuration | null> {
     const { stderr, stderrIsTerminal } = this.#io;
-    const { configuration, error, text } = await loadConfiguration(path);
+    const { configuration, error, text } = await loadConfiguration(path, this.#io.readNative);
     // The detached copy reads the file once more; nobody hears it.
     for (const warning of configuration?.warnings ?? []) {
       stderr(`${formatProblem('Warning', process.pid, path, warning)}\n`);
@@ -146,7 +148,7 @@ class Program {
 
   async #check(path: string): Promise<number> {
     const { stdout, stderr } = this.#io;
-    const checked = await loadConfiguration(path);
+    const checked = await loadConfiguration(path, this.#io.readNative);
     const { error } = checked;
     if (this.#invocation.json) stdout(`${JSON.stringify(checkReport(checked), null, 2)}\n`);
     else if (error === null) stdout(checkText(checked));
@@ -160,7 +162,7 @@ class Program {
   async #status(path: string): Promise<number> {
     const answer = this.#ownStatus(path);
     // Where the file is broken it is not known who belongs to it.
-    const configuration = await readConfiguration(path).catch(() => null);
+    const configuration = await readConfiguration(path, this.#io.readNative).catch(() => null);
     const others = configuration?.globals.execute ?? [];
     await executeOthers(this.#others(), others, 'status', (text) => this.#io.stdout(`${text}\n`));
     return answer;
@@ -251,7 +253,7 @@ class Program {
     await runDaemon({
       path,
       configuration,
-      read: () => readConfiguration(path),
+      read: () => readConfiguration(path, this.#io.readNative),
       connect: this.#io.connect,
       ...(this.#io.connectHealth === undefined ? {} : { connectHealth: this.#io.connectHealth }),
       log: write,
@@ -311,18 +313,19 @@ function report(message: StartReport): void {
 }
 
 /** Rejects with a ConfigurationError, also for what is right but cannot be done here. */
-export async function readConfiguration(path: string): Promise<Configuration> {
-  const { configuration, error } = await loadConfiguration(path);
+export async function readConfiguration(path: string, readNative?: ProgramIo['readNative']): Promise<Configuration> {
+  const { configuration, error } = await loadConfiguration(path, readNative);
   if (configuration === null) throw error;
   return configuration;
 }
 
 /** Reads the file once: it may be a pipe. */
-async function loadConfiguration(path: string): Promise<Checked> {
+async function loadConfiguration(path: string, readNative: ProgramIo['readNative']): Promise<Checked> {
   let text = '';
   try {
     text = readText(path);
-    const configuration = await parseConfiguration(text);
+    const isNative = readNative !== undefined && /\.ya?ml$/.test(path);
+    const configuration = await (isNative ? readNative(text) : parseConfiguration(text));
     await refuseUnsupported(configuration);
     return { path, text, configuration, error: null };
   } catch (error) {

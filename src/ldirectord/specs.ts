@@ -29,12 +29,14 @@ export function serviceSpec(virtual: VirtualServer): ServiceSpec {
     schedulerFlags: schedulerFlags(virtual.schedulerFlags ?? ''),
     persistenceTimeoutSeconds: virtual.persistentSeconds,
     netmask: (persistent ? virtual.netmask : null) ?? (virtual.family === 'ipv6' ? '128' : '255.255.255.255'),
-    persistenceEngine: null,
+    persistenceEngine: virtual.native?.persistenceEngine ?? null,
     onePacket: virtual.ops && virtual.protocol === 'udp',
+    ...(virtual.native?.sourceNat ? { sourceNat: virtual.native.sourceNat } : {}),
   };
 }
 
-function schedulerFlags(words: string): SchedulerFlag[] {
+/** Unknown words are left out. */
+export function schedulerFlags(words: string): SchedulerFlag[] {
   const numbers = words
     .split(',')
     .map((word) => FLAG_NUMBERS[word])
@@ -45,11 +47,11 @@ function schedulerFlags(words: string): SchedulerFlag[] {
 export function destinationSpec(virtual: VirtualServer, server: RealServer): DestinationSpec {
   return {
     ...destinationKey(virtual, server),
-    method: METHODS[server.forward],
+    method: server.native?.method ?? METHODS[server.forward],
     weight: server.weight,
     upperThreshold: server.upperThreshold,
     lowerThreshold: server.lowerThreshold,
-    tunnel: PLAIN_TUNNEL,
+    tunnel: server.native?.tunnel ?? PLAIN_TUNNEL,
   };
 }
 
@@ -59,11 +61,11 @@ export function fallbackSpec(virtual: VirtualServer): DestinationSpec | null {
   if (fallback === null) return null;
   return {
     ...destinationKey(virtual, fallback),
-    method: METHODS[fallback.forward],
+    method: fallback.native?.method ?? METHODS[fallback.forward],
     weight: 1,
     upperThreshold: 0,
     lowerThreshold: 0,
-    tunnel: PLAIN_TUNNEL,
+    tunnel: fallback.native?.tunnel ?? PLAIN_TUNNEL,
   };
 }
 

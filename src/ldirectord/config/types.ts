@@ -1,5 +1,7 @@
 /** The meaning of an ldirectord configuration file, as plain data. Seconds are whole seconds. */
-import type { AddressFamily, ServiceKey } from '../../model/service.ts';
+import type { Application as ServiceType } from '../../model/applications.ts';
+import type { ForwardingMethod, TunnelSpec } from '../../model/forwarding.ts';
+import type { AddressFamily, ServiceKey, SourceNat } from '../../model/service.ts';
 import type { ConfigurationWarning } from './problem.ts';
 
 /** `gate` is direct routing, `ipip` a tunnel. */
@@ -10,33 +12,17 @@ export type CheckType = 'connect' | 'negotiate' | 'ping' | 'off' | 'on' | 'exter
 
 export type DaemonState = 'starting' | 'running' | 'stopping' | 'reloading';
 
-/** Default port of each service type; `null`: none. */
-export const SERVICE_PORTS = {
-  dns: 53,
-  ftp: 21,
-  http: 80,
-  https: 443,
-  http_proxy: 3128,
-  imap: 143,
-  imaps: 993,
-  ldap: 389,
-  ldaps: 636,
-  mysql: 3306,
-  nntp: 119,
-  none: null,
-  oracle: 1521,
-  pgsql: 5432,
-  pop: 110,
-  pops: 995,
-  radius: 1812,
-  simpletcp: null,
-  sip: 5060,
-  smtp: 25,
-  submission: 587,
-} as const;
-export type ServiceType = keyof typeof SERVICE_PORTS;
+/** Service types are what a blueprint calls applications. */
+export { APPLICATION_PORTS as SERVICE_PORTS, type Application as ServiceType } from '../../model/applications.ts';
+
+/** What the native file can say and `forward` cannot; it goes before that. */
+export interface NativeForwarding {
+  readonly method: ForwardingMethod;
+  readonly tunnel: TunnelSpec;
+}
 
 export interface FallbackServer {
+  readonly native?: NativeForwarding;
   /** Canonical, IPv6 without brackets. */
   readonly address: string;
   /** `null` in global settings: the port of the service that falls back. */
@@ -73,6 +59,7 @@ export interface GlobalSettings {
 }
 
 export interface RealServer {
+  readonly native?: NativeForwarding;
   readonly line: number;
   /** Canonical, IPv6 without brackets. */
   readonly address: string;
@@ -117,6 +104,7 @@ export interface EffectiveSettings {
 }
 
 export interface VirtualFallback {
+  readonly native?: NativeForwarding;
   readonly address: string;
   readonly port: number;
   readonly forward: ForwardWord;
@@ -124,13 +112,15 @@ export interface VirtualFallback {
 }
 
 export interface VirtualServer {
+  /** What the native file can say and one of ldirectord cannot. */
+  readonly native?: { readonly sourceNat: SourceNat | null; readonly persistenceEngine: string | null };
   /** Line of `virtual=`. */
   readonly line: number;
   /** Line of each directive of the block, by name; of a repeated one the last. */
   readonly directiveLines: Readonly<Record<string, number>>;
   readonly family: AddressFamily;
   readonly key: ServiceKey;
-  readonly protocol: 'tcp' | 'udp' | 'fwm';
+  readonly protocol: 'tcp' | 'udp' | 'sctp' | 'fwm';
   readonly scheduler: string;
   readonly schedulerFlags: string | null;
   readonly persistentSeconds: number | null;
