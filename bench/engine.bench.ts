@@ -2,84 +2,15 @@
  * Packets a second through `engine.process` alone: established NAT flows, 64-byte frames, no I/O. And memory a
  * connection. Prints a Markdown table; `--json` adds one JSON line. Needs `node --expose-gc` for the memory figure.
  */
-import type { Engine } from '../src/engine/engine.ts';
-import { TRANSMIT } from '../src/engine/verdict.ts';
-import { PacketBatch } from '../src/wire/packet-batch.ts';
-import {
-  BATCH,
-  CLIENT_MAC,
-  clientOf,
-  createEngine,
-  DIRECTOR_MAC,
-  establish,
-  fillHeaderChecksum,
-  portOf,
-  SERVER_SIDE_MAC,
-  segment,
-  VIP,
-} from './flows.ts';
+import { measureEstablished } from './established.ts';
+import { createEngine, establish } from './flows.ts';
+import { median } from './statistics.ts';
 
-const ROUNDS = 5;
-const PACKETS_PER_ROUND = 2_000_000;
-interface Measured {
-  readonly packetsPerSecond: number;
-  readonly nanosecondsPerPacket: number;
-}
-
-/**
- * Both directions in turn, over connections in a scattered order. Frames are written straight into the batch, as a
- * kernel writes into a receive buffer, between two measured calls.
- */
-function measure(engine: Engine, connections: number, servers: Uint32Array): Measured[] {
-  const batch = PacketBatch.allocate(BATCH, 128);
-  const request = segment(0, 0, VIP, 80, 0x10, DIRECTOR_MAC, CLIENT_MAC);
-  const reply = segment(0, 8080, 0, 0, 0x10, SERVER_SIDE_MAC, [2, 0, 0, 1, 0, 0x0b]);
-  const view = new DataView(batch.bytes.buffer);
-  // A step that shares no factor with the number of connections visits each of them once, far from the one before.
-  const step = Math.floor(connections * 0.6180339887) | 1;
-  const results: Measured[] = [];
-  let nowMs = 10;
-  let c = 0;
-  for (let round = 0; round <= ROUNDS; round++) {
-    let elapsed = 0n;
-    let packets = 0;
-    while (packets < PACKETS_PER_ROUND) {
-      batch.clear();
-      for (let i = 0; i < BATCH; i++) {
-        c = (c + step) % connections;
-        const forward = i % 2 === 0;
-        const at = batch.start[batch.push(forward ? request : reply, forward ? 1 : 2)] as number;
-        const client = clientOf(c);
-        view.setUint32(at + (forward ? 26 : 30), client);
-        view.setUint16(at + (forward ? 34 : 36), portOf(c));
-        if (!forward) view.setUint32(at + 26, servers[c] as number);
-        fillHeaderChecksum(view, at + 14);
-      }
-      const before = process.hrtime.bigint();
-      engine.process(batch, nowMs);
-      elapsed += process.hrtime.bigint() - before;
-      packets += BATCH;
-      if ((packets & 0xffff) === 0) engine.advance(++nowMs);
-    }
-    for (let slot = 0; slot < BATCH; slot++) {
-      if (batch.verdict[slot] !== TRANSMIT) throw new Error('a packet of an established flow was not sent on');
-    }
-    // The first round warms up.
-    if (round > 0) {
-      const nanosecondsPerPacket = Number(elapsed) / packets;
-      results.push({ nanosecondsPerPacket, packetsPerSecond: 1e9 / nanosecondsPerPacket });
-    }
-  }
-  return results;
-}
+const EFFORT = { rounds: 5, packetsPerRound: 2_000_000 };
 
 function memoryBytes(): number {
   globalThis.gc?.();
   return process.memoryUsage.rss();
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] as number;
 }
 
 const rows: { connections: number; packetsPerSecond: number; spread: string; bytesPerConnection: number | null }[] = [];
@@ -89,7 +20,7 @@ for (const connections of [1_000, 1_000_000]) {
   const servers = establish(engine, connections);
   const bytesPerConnection =
     connections >= 100_000 ? Math.round((memoryBytes() - before - servers.byteLength) / connections) : null;
-  const rates = measure(engine, connections, servers).map((result) => result.packetsPerSecond);
+  const rates = measureEstablished(engine, connections, servers, EFFORT).map((result) => result.packetsPerSecond);
   rows.push({
     connections,
     packetsPerSecond: Math.round(median(rates)),

@@ -9,6 +9,9 @@ export const CLIENT_MAC = [2, 0, 0, 0, 0, 0xfe];
 export const DIRECTOR_MAC = [2, 0, 0, 0, 0, 1];
 export const SERVER_SIDE_MAC = [2, 0, 0, 1, 0, 1];
 export const VIP = 0x0a000064;
+/** Servers are 10.1.0.11 and the following. */
+const FIRST_SERVER = 11;
+const DESTINATIONS_MAX = 16;
 
 const NETWORK: NetworkSnapshot = {
   links: [
@@ -37,9 +40,10 @@ const NETWORK: NetworkSnapshot = {
   routes: [route('10.0.0.0/24', null, 1), route('10.1.0.0/24', null, 2), route('0.0.0.0/0', '10.0.0.254', 1)],
   neighbors: [
     { address: '10.0.0.254', linkIndex: 1, mac: '02:00:00:00:00:fe' },
-    { address: '10.1.0.11', linkIndex: 2, mac: '02:00:00:01:00:0b' },
-    { address: '10.1.0.12', linkIndex: 2, mac: '02:00:00:01:00:0c' },
-    { address: '10.1.0.13', linkIndex: 2, mac: '02:00:00:01:00:0d' },
+    ...Array.from({ length: DESTINATIONS_MAX }, (_, i) => {
+      const last = FIRST_SERVER + i;
+      return { address: `10.1.0.${last}`, linkIndex: 2, mac: `02:00:00:01:00:${last.toString(16).padStart(2, '0')}` };
+    }),
   ],
   hostLink: null,
   localPortRange: [32768, 60999],
@@ -82,7 +86,16 @@ export function segment(
 export const clientOf = (i: number): number => 0xc6120000 + (i >>> 6);
 export const portOf = (i: number): number => 1024 + (i & 63);
 
-export function createEngine(connections: number): Engine {
+/** How the one service chooses, and among how many servers. */
+export interface Balancing {
+  readonly scheduler: string;
+  readonly destinations: number;
+}
+
+export function createEngine(
+  connections: number,
+  { scheduler, destinations }: Balancing = { scheduler: 'rr', destinations: 3 },
+): Engine {
   const engine = new Engine({ seed: 7, connectionsMax: connections + 64, defaultSourceNat: 'none', nowMs: 0 });
   engine.setNetwork(NETWORK);
   const key = { protocol: 'tcp', address: '10.0.0.100', port: 80 } as const;
@@ -90,7 +103,7 @@ export function createEngine(connections: number): Engine {
     name: 'addService',
     service: {
       key,
-      scheduler: 'rr',
+      scheduler,
       schedulerFlags: [],
       persistenceTimeoutSeconds: null,
       netmask: '255.255.255.255',
@@ -98,12 +111,12 @@ export function createEngine(connections: number): Engine {
       onePacket: false,
     },
   });
-  for (const address of ['10.1.0.11', '10.1.0.12', '10.1.0.13']) {
+  for (let i = 0; i < destinations; i++) {
     engine.execute({
       name: 'addDestination',
       service: key,
       destination: {
-        address,
+        address: `10.1.0.${FIRST_SERVER + i}`,
         port: 8080,
         method: 'masquerade',
         weight: 1,

@@ -30,6 +30,9 @@ import { secondsLeft } from './lifetime.ts';
 import { SCTP_STATE_NAMES } from './protocols/sctp-states.ts';
 import { TCP_STATE_NAMES } from './protocols/tcp-states.ts';
 
+/** Of a table that was fuller once, a page ends after so many rows, however few of them are in use. */
+const ROWS_PER_PAGE_MAX = 65_536;
+
 /** The cursor is the first row of the next page: rows that come and go meanwhile may be missed or seen late. */
 export function listConnections(
   context: EngineContext,
@@ -42,7 +45,8 @@ export function listConnections(
   const wanted = Math.min(limit ?? CONNECTION_PAGE_MAX, CONNECTION_PAGE_MAX);
   if (!(wanted >= 1)) throw new IpvsError('EINVAL', 'limit must be at least 1');
   const items: ConnectionStatus[] = [];
-  for (; row < connections.highWater && items.length < wanted; row++) {
+  const end = Math.min(connections.highWater, row + ROWS_PER_PAGE_MAX);
+  for (; row < end && items.length < wanted; row++) {
     if (connections.isUsed(row)) items.push(statusOf(context, row));
   }
   return { items, next: row < connections.highWater ? String(row) : null };

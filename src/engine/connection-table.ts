@@ -153,9 +153,9 @@ export class ConnectionTable {
     }
   }
 
-  /** First row in the bucket of an IPv4 client endpoint, NO_ROW: the bucket is empty. For looking ahead only. */
-  bucketHead(protocol: number, address: number, port: number): number {
-    return (this.#buckets[this.#hash(protocol, 0, 0, 0, address, port)] as number) - 1;
+  /** The bucket of an IPv4 client endpoint, for looking ahead. */
+  bucketOf(protocol: number, address: number, port: number): number {
+    return this.#hash(protocol, 0, 0, 0, address, port);
   }
 
   /** Brings the row into the processor's cache. */
@@ -325,6 +325,7 @@ export class ConnectionTable {
     return this.#mask + 1;
   }
 
+  /** NO_ROW: the bucket is empty. */
   firstInBucket(bucket: number): number {
     return (this.#buckets[bucket] as number) - 1;
   }

@@ -14,6 +14,7 @@ import {
 } from '../model/settings.ts';
 import { HEADROOM_BYTES, NO_LINK, PacketBatch } from '../wire/packet-batch.ts';
 import { MarkRules } from './classify.ts';
+import { NO_ROW } from './connection.ts';
 import { ConnectionTable } from './connection-table.ts';
 import { Defences } from './defences.ts';
 import { EgressTable } from './egress.ts';
@@ -82,8 +83,8 @@ export class EngineContext {
   readonly helpers: HelperStates = new HelperStates();
   /** A backup that forwards nothing (backup_only). */
   paused = false;
-  /** With expire_nodest_conn a deletion was followed by no sweep yet. */
-  sweepIsDue = false;
+  /** With expire_nodest_conn: the row at which the sweep after a deletion goes on; NO_ROW: none is due. */
+  sweepAt: number = NO_ROW;
 
   readonly verdictCounts: Float64Array = new Float64Array(VERDICT_NAMES.length);
   readonly dropCounts: Float64Array = new Float64Array(REASON_NAMES.length);

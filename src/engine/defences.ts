@@ -34,8 +34,9 @@ import {
 const ALWAYS = 3;
 const AUTOMATIC_ON = 2;
 const AUTOMATIC_OFF = 1;
-/** One bucket of so many is looked at every second. */
+/** One bucket of so many is looked at every second, and so many of them in one turn. */
 const BUCKETS_SHARE = 32;
+const BUCKETS_PER_TURN = 4096;
 const IDLE_TICKS = 60 * 250;
 const PACKETS_MAX = 8;
 const SCTP_INIT1 = 1;
@@ -45,6 +46,8 @@ export class Defences {
   #rate = 0;
   #counter = 0;
   #dropsEntries = false;
+  /** Buckets of this second that are still to be looked at. */
+  #bucketsLeft = 0;
   /** How many entries with 1..8 packets are spared before one goes. */
   readonly #patience = new Int32Array(PACKETS_MAX + 1);
 
@@ -67,10 +70,15 @@ export class Defences {
   }
 
   /** Once a second. */
-  dropEntries(context: EngineContext): void {
-    if (!this.#dropsEntries) return;
+  beginDropping({ connections }: EngineContext): void {
+    this.#bucketsLeft = this.#dropsEntries ? Math.ceil(connections.bucketCount / BUCKETS_SHARE) : 0;
+  }
+
+  /** Some of this second's work; returns whether all is done. */
+  dropEntries(context: EngineContext): boolean {
     const { connections } = context;
-    const buckets = Math.ceil(connections.bucketCount / BUCKETS_SHARE);
+    const buckets = Math.min(this.#bucketsLeft, BUCKETS_PER_TURN);
+    this.#bucketsLeft -= buckets;
     for (let i = 0; i < buckets; i++) {
       let row = connections.firstInBucket(context.random.below(connections.bucketCount));
       while (row !== NO_ROW) {
@@ -82,6 +90,7 @@ export class Defences {
         row = next;
       }
     }
+    return this.#bucketsLeft === 0;
   }
 
   #isExpendable(context: EngineContext, row: number): boolean {

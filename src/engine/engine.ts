@@ -6,6 +6,7 @@ import type { Answer, Command, CommandName } from '../model/commands.ts';
 import type { NetworkSnapshot } from '../model/network.ts';
 import { TICKS_PER_SECOND } from '../model/settings.ts';
 import { NO_LINK, type PacketBatch } from '../wire/packet-batch.ts';
+import { NO_ROW } from './connection.ts';
 import { EngineContext, type EngineOptions, TICK_MS } from './context.ts';
 import { executeCommand } from './execute.ts';
 import { isHeldBack } from './held-back.ts';
@@ -22,6 +23,11 @@ export type { EngineOptions } from './context.ts';
 
 /** The kernel's estimator timer: two seconds, rounded up by its timing wheel. */
 const ESTIMATE_TICKS = 504;
+/**
+ * So many timers fire in one `advance` at most, a tenth of a millisecond's work, and packets come in between: the wheel
+ * is coarse, and of a million connections whole seconds' worth end at once.
+ */
+const EXPIRIES_PER_ADVANCE = 512;
 /** While timers run the engine wants to be called at least this often. */
 const TIMER_SLACK_MS = 50;
 
@@ -31,6 +37,8 @@ export class Engine {
   readonly #expire: (row: number) => void;
   #nextEstimateTick: number;
   #nextDefenceTick: number;
+  /** The last `advance` left something for the next. */
+  #isBehind = false;
 
   constructor(options: EngineOptions) {
     const context = new EngineContext(options);
@@ -81,12 +89,12 @@ export class Engine {
   advance(nowMs: number): void {
     const context = this.#context;
     context.setTime(nowMs);
-    context.timers.advance(context.nowTick, this.#expire);
+    const allFired = context.timers.advance(context.nowTick, this.#expire, EXPIRIES_PER_ADVANCE);
     while (((context.nowTick - this.#nextEstimateTick) | 0) >= 0) {
       if (context.settings.run_estimation !== 0) context.services.estimate();
       this.#nextEstimateTick = (this.#nextEstimateTick + ESTIMATE_TICKS) | 0;
     }
-    this.#defend(context);
+    this.#isBehind = !this.#defend(context) || !allFired;
     context.services.advance(context.nowTick);
     context.reassembler.advance(context);
     if (context.sync.master !== null) sendSyncMessages(context);
@@ -96,6 +104,7 @@ export class Engine {
   /** When `advance` should be called next, in the milliseconds of `nowMs`. */
   nextDeadlineMs(): number {
     const context = this.#context;
+    if (this.#isBehind) return context.nowMs;
     const estimate = context.nowMs + Math.max(1, (this.#nextEstimateTick - context.nowTick) | 0) * TICK_MS;
     const timers = context.timers.count > 0 ? context.nowMs + TIMER_SLACK_MS : Number.POSITIVE_INFINITY;
     const neighbors = context.neighbors.nextDeadlineMs();
@@ -103,16 +112,14 @@ export class Engine {
     return Math.min(sync, estimate, timers, neighbors, context.reassembler.nextDeadlineMs());
   }
 
-  /** Once a second, and a sweep after deletions. */
-  #defend(context: EngineContext): void {
-    if (context.sweepIsDue) {
-      context.sweepIsDue = false;
-      dropWithoutDestination(context);
-    }
+  /** Once a second, and a sweep after deletions; each in pieces. Returns whether it is done for now. */
+  #defend(context: EngineContext): boolean {
+    if (context.sweepAt !== NO_ROW) context.sweepAt = dropWithoutDestination(context, context.sweepAt);
     while (((context.nowTick - this.#nextDefenceTick) | 0) >= 0) {
-      context.defences.dropEntries(context);
+      context.defences.beginDropping(context);
       this.#nextDefenceTick = (this.#nextDefenceTick + TICKS_PER_SECOND) | 0;
     }
+    return context.defences.dropEntries(context) && context.sweepAt === NO_ROW;
   }
 
   /** The guard kept this frame from the host's stack, but it is not ours: hand it over. */

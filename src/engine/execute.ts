@@ -20,9 +20,7 @@ export function executeCommand<N extends CommandName>(context: EngineContext, co
   if (own === undefined) own = executeSettingCommand(context.settings, context.services.environment, any);
   if (any.name === 'setSetting') takeSettings(context);
   const answer = own === undefined ? executeTableCommand(context.services, any, context.nowTick) : own;
-  if (DELETIONS.has(any.name)) {
-    context.sweepIsDue ||= context.settings.expire_nodest_conn !== 0;
-  }
+  if (DELETIONS.has(any.name) && context.settings.expire_nodest_conn !== 0) context.sweepAt = 0;
   if (answer === undefined) throw new IpvsError('EOPNOTSUPP', `${command.name}: the packet engine does not know it`);
   return answer as Answer<N>;
 }

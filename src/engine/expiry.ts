@@ -12,7 +12,9 @@ const LEVEL_SHIFT = 3;
 export class TimingWheel {
   readonly #rows: Int32Array;
   readonly #heads = new Int32Array(LEVELS * LEVEL_BUCKETS).fill(NO_ROW);
+  /** The newest tick that was begun, and the level of it that is in work: below 0 it is done. */
   #tick: number;
+  #level = -1;
   /** Timers that run. */
   count = 0;
 
@@ -50,33 +52,45 @@ export class TimingWheel {
     this.count--;
   }
 
-  /** Fires every timer up to and including `tick`; `fire` may set, cancel and free any row. */
-  advance(tick: number, fire: (row: number) => void): void {
-    while (((tick - this.#tick) | 0) > 0) {
+  /**
+   * Fires the timers up to and including `tick`, but no more than `most`: what is left over is fired first the next
+   * time. `fire` may set, cancel and free any row. Returns whether all were fired.
+   */
+  advance(tick: number, fire: (row: number) => void, most: number = Number.POSITIVE_INFINITY): boolean {
+    let left = most;
+    for (;;) {
+      // The kernel runs the highest level first.
+      for (; this.#level >= 0; this.#level--) {
+        const index = (this.#tick >>> (this.#level * LEVEL_SHIFT)) & (LEVEL_BUCKETS - 1);
+        left = this.#fireBucket(this.#level * LEVEL_BUCKETS + index, fire, left);
+        if (left < 0) return false;
+      }
+      if (((tick - this.#tick) | 0) <= 0) return true;
       if (this.count === 0) {
         this.#tick = tick;
-        return;
+        return true;
       }
       const now = (this.#tick + 1) | 0;
       this.#tick = now;
       let top = 0;
       while (top + 1 < LEVELS && (now & ((1 << ((top + 1) * LEVEL_SHIFT)) - 1)) === 0) top++;
-      // The kernel runs the highest level first.
-      for (let level = top; level >= 0; level--) {
-        this.#fireBucket(level * LEVEL_BUCKETS + ((now >>> (level * LEVEL_SHIFT)) & (LEVEL_BUCKETS - 1)), fire);
-      }
+      this.#level = top;
     }
   }
 
-  #fireBucket(bucket: number, fire: (row: number) => void): void {
+  /** Returns how many more may be fired, -1 when this bucket would have needed more. */
+  #fireBucket(bucket: number, fire: (row: number) => void, left: number): number {
     const rows = this.#rows;
     // A fired row may free others of this bucket, so the head is read anew each time.
     for (let row = this.#heads[bucket] as number; row !== NO_ROW; row = this.#heads[bucket] as number) {
+      if (left <= 0) return -1;
+      left--;
       this.#unlink(row << ROW_SHIFT, bucket);
       rows[(row << ROW_SHIFT) + TIMER_BUCKET] = -1;
       this.count--;
       fire(row);
     }
+    return left;
   }
 
   #bucketFor(dueTick: number): number {

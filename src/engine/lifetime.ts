@@ -87,20 +87,32 @@ export function dropConnection(context: EngineContext, row: number): void {
   if (!isAssured) dropConnection(context, controller);
 }
 
-/** With expire_nodest_conn: all connections whose destination was deleted, and what controlled only them. */
-export function dropWithoutDestination(context: EngineContext): void {
+/** One piece of a sweep: rows looked at, and connections thrown out, at most. */
+const SWEEP_ROWS_MAX = 16_384;
+const SWEEP_REMOVALS_MAX = 512;
+
+/**
+ * With expire_nodest_conn: connections whose destination was deleted, and what controlled only them. A piece of the
+ * table from row `from` on; returns where to go on, NO_ROW after the last.
+ */
+export function dropWithoutDestination(context: EngineContext, from: number): number {
   const { connections, services } = context;
-  for (let row = 0; row < connections.highWater; row++) {
+  const end = Math.min(connections.highWater, from + SWEEP_ROWS_MAX);
+  let removals = 0;
+  for (let row = from; row < end; row++) {
+    if (removals >= SWEEP_REMOVALS_MAX) return row;
     if (!connections.isUsed(row)) continue;
     const index = connections.rows[(row << ROW_SHIFT) + DESTINATION] as number;
     if (index === NO_ROW || services.destinationAt(index).available) continue;
     const controller = connections.rows[(row << ROW_SHIFT) + CONTROLLER] as number;
     if ((connections.rows[(row << ROW_SHIFT) + CONTROLLED] as number) > 0) continue;
     removeConnection(context, row);
+    removals++;
     if (controller !== NO_ROW && (connections.rows[(controller << ROW_SHIFT) + CONTROLLED] as number) === 0) {
       removeConnection(context, controller);
     }
   }
+  return end < connections.highWater ? end : NO_ROW;
 }
 
 /** Whole seconds until the timer is due, cut off; 0 while it is overdue. */

@@ -28,7 +28,7 @@ export const WEIGHT_MAX = 2_147_483_647;
 export const PERSISTENCE_TIMEOUT_SECONDS_MAX = 2_678_400;
 /** Services in one page of `listServices`, rows in one page of `listConnections`. */
 export const SERVICE_PAGE_MAX = 256;
-export const CONNECTION_PAGE_MAX = 4_096;
+export const CONNECTION_PAGE_MAX = 1_024;
 /** Body of one API request. */
 export const API_BODY_BYTES_MAX = 16 * 1024 * 1024;
 /** Commands in one API request. */

@@ -62,11 +62,24 @@ export const CHECK_SERVER_TOOLS = [
   { package: 'openssl', present: () => isOnPath('openssl') },
 ];
 
+/** @type {readonly Tool[]} What `npm run bench` measures with, and whom it compares with. */
+export const BENCH_TOOLS = [
+  { package: 'nginx-light', present: () => isOnPath('nginx') },
+  { package: 'libnginx-mod-stream', present: () => existsSync('/usr/lib/nginx/modules/ngx_stream_module.so') },
+  { package: 'haproxy', present: () => isOnPath('haproxy') },
+  { package: 'pen', present: () => isOnPath('pen') },
+  { package: 'iperf3', present: () => isOnPath('iperf3') },
+  { package: 'linux-perf', present: () => isOnPath('perf') },
+];
+
 /** Of these packages, those that bring a service that the system would start. */
 const SERVICES = {
   'dovecot-imapd': ['dovecot'],
   'dovecot-pop3d': ['dovecot'],
   freeradius: ['freeradius'],
+  'nginx-light': ['nginx'],
+  haproxy: ['haproxy'],
+  iperf3: ['iperf3'],
   jamnntpd: ['jamnntpd'],
   kamailio: ['kamailio'],
   ldirectord: ['ldirectord', 'ipvsadm'],

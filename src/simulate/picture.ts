@@ -1,34 +1,12 @@
-/** A simulation as a picture: load over time, and who got how much. Drawn by Vega, which is loaded when asked for. */
-import type { TopLevelSpec } from 'vega-lite';
-import { IpvsError } from '../model/errors.ts';
+/** A simulation as a picture: load over time, and who got how much. */
 import type { SimulationResult } from './result.ts';
+import { drawSvg, type TopLevelSpec } from './vega.ts';
 
 const WIDTH = 640;
 
 /** SVG text, readable on light and dark pages. EOPNOTSUPP when the packages are not installed. */
-export async function simulationPicture(results: readonly SimulationResult[]): Promise<string> {
-  const { compile, parse, View } = await loadVega();
-  const view = new View(parse(compile(specification(results)).spec), { renderer: 'none' });
-  try {
-    return await view.toSVG();
-  } finally {
-    view.finalize();
-  }
-}
-
-async function loadVega() {
-  try {
-    const [{ parse, View }, { compile }] = await Promise.all([import('vega'), import('vega-lite')]);
-    return { parse, View, compile };
-  } catch (cause) {
-    throw new IpvsError(
-      'EOPNOTSUPP',
-      'pictures need the packages vega and vega-lite; type `npm install vega vega-lite`',
-      {
-        cause,
-      },
-    );
-  }
+export function simulationPicture(results: readonly SimulationResult[]): Promise<string> {
+  return drawSvg(specification(results));
 }
 
 function specification(results: readonly SimulationResult[]): TopLevelSpec {
