@@ -2,6 +2,7 @@
 import type { DaemonCommandLine } from '../cli/daemon-options.ts';
 import { missingCapabilities, privilegeComplaint } from '../cli/privileges.ts';
 import { type OpenedDataPlane, runDaemon } from '../cli/run-daemon.ts';
+import { applyStartSettings } from '../cli/start-settings.ts';
 import type { Logger } from '../control/logger.ts';
 import { PacketIoError } from '../packet-io/packet-io.ts';
 import { processOutput } from './output.ts';
@@ -36,14 +37,22 @@ async function open(options: DaemonCommandLine, logger: Logger): Promise<OpenedD
     ...(options.links === null ? {} : { links: options.links }),
     log: { info: whileOpening(logger.info), warn: whileOpening(logger.warn), error: whileOpening(logger.error) },
   });
-  open = true;
-  const { links } = await readNetwork(options.links);
-  return {
-    dataPlane,
-    io: dataPlane.io,
-    links: links
-      .map(({ name }) => name)
-      .filter((name) => name !== ENGINE_LINK_NAME)
-      .sort(),
-  };
+  try {
+    const sysctl = await applyStartSettings(dataPlane, options.sysctl, logger);
+    const { links } = await readNetwork(options.links);
+    return {
+      dataPlane,
+      io: dataPlane.io,
+      sysctl,
+      links: links
+        .map(({ name }) => name)
+        .filter((name) => name !== ENGINE_LINK_NAME)
+        .sort(),
+    };
+  } catch (error) {
+    await dataPlane.close();
+    throw error;
+  } finally {
+    open = true;
+  }
 }

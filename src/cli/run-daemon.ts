@@ -12,6 +12,8 @@ export interface OpenedDataPlane {
   readonly io: string;
   /** Names of the links it serves. */
   readonly links: readonly string[];
+  /** Settings of net.ipv4.vs that it starts with, and where each comes from. */
+  readonly sysctl: readonly string[];
 }
 
 export interface DaemonParts extends Output {
@@ -49,16 +51,18 @@ async function serve(options: DaemonCommandLine, parts: DaemonParts, logger: Log
   const { sourceNat, connectionsMax, guard } = options;
   let io = '';
   let links: readonly string[] = [];
+  let sysctl: readonly string[] = [];
   const daemon = await startDaemon(
     async () => {
       const opened = await parts.open(options, logger);
       links = opened.links;
       io = opened.io;
+      sysctl = opened.sysctl;
       return opened.dataPlane;
     },
     {
       logger,
-      settings: () => ({ io, links, sourceNat, connectionsMax, guard }),
+      settings: () => ({ io, links, sourceNat, connectionsMax, guard, sysctl }),
       onReady: (ready) => {
         const place = `namespace ${ready.namespace}, socket ${ready.socket}`;
         void parts.stdout(`uipvsd ready: ${io}, ${place}, links ${links.join(', ') || 'none'}\n`);

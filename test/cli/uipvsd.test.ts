@@ -24,13 +24,14 @@ describe('the options of uipvsd', () => {
       connectionsMax: 1_048_576,
       links: null,
       guard: 'on',
+      sysctl: [],
       socket: null,
       logLevel: 'info',
     } satisfies DaemonCommandLine);
   });
 
   test('every option is read', async () => {
-    const words = '--io pcap --snat 192.0.2.10 --connections-max 5000 --link eth0 --link eth1';
+    const words = '--io pcap --snat 192.0.2.10 --connections-max 5000 --link eth0 --link eth1 --sysctl conntrack=1 --sysctl sync_ports=2';
     const { options } = await read(
       ...words.split(' '),
       '--guard=off',
@@ -45,6 +46,7 @@ describe('the options of uipvsd', () => {
       connectionsMax: 5_000,
       links: ['eth0', 'eth1'],
       guard: 'off',
+      sysctl: ['conntrack=1', 'sync_ports=2'],
       socket: '/tmp/x.sock',
       logLevel: 'debug',
     } satisfies DaemonCommandLine);

@@ -37,7 +37,7 @@ const code = await runDaemon(process.argv.slice(2), {
     dataPlane.pageItems = 1_000;
     if (process.env['FAKE_CLOSE'] === 'never') dataPlane.close = () => new Promise(() => setInterval(() => {}, 1_000));
     if (process.env['FAKE_MISTAKE']) setTimeout(() => Promise.reject(new Error('an invariant broke')), 300);
-    return { dataPlane, io: 'fake', links: ['eth0', 'lo'] };
+    return { dataPlane, io: 'fake', links: ['eth0', 'lo'], sysctl: [] };
   },
   lockName: process.env['FAKE_LOCK'] ?? 'uipvs-test-fake',
 });
