@@ -51,7 +51,9 @@ export async function runScenario(context: ScenarioContext): Promise<ScenarioOut
   if (options.mode === 'tun') await startTunnelEnds(lab, options.tunnel, signal);
 
   const director = new Director(lab, signal);
-  const daemonWords = ['--io', options.io, ...(options.mode === 'fullnat' ? ['--snat', 'masquerade'] : [])];
+  await scenario.setUpDirector?.(lab, progress);
+  const ownFullNat = options.mode === 'fullnat' && scenario.setUpDirector === undefined;
+  const daemonWords = ['--io', options.io, ...(ownFullNat ? ['--snat', 'masquerade'] : [])];
   progress.step(`starting uipvsd ${daemonWords.join(' ')}`);
   await director.startDaemon(daemonWords, context.onDaemonEnd);
   const run: ScenarioRun = { lab, options, progress, signal, director, servers };

@@ -5,8 +5,9 @@ import type { ScenarioKind } from './kind.ts';
 import { oneHost } from './one-host.ts';
 import { realLdirectord } from './real-ldirectord.ts';
 import { tutorial } from './tutorial.ts';
+import { tutorialLiteral } from './tutorial-literal.ts';
 
-const ALL: readonly ScenarioKind[] = [tutorial, oneHost, dns, ftp, realLdirectord];
+const ALL: readonly ScenarioKind[] = [tutorial, oneHost, dns, ftp, realLdirectord, tutorialLiteral];
 
 export const SCENARIOS: Readonly<Record<string, ScenarioKind>> = Object.fromEntries(
   ALL.map((scenario) => [scenario.name, scenario]),
