@@ -94,6 +94,8 @@ class StepWriter {
           this.#writeChain(table, verdict.chain, end, leave, depth + 1);
           if (verdict.kind === 'goto') this.#step(table, { ...rule, conditions: [], family: null }, back, back);
         }
+        // A chain without effect that is gone to: nothing but the way out is left of it.
+        else if (verdict.kind === 'goto') this.#step(table, rule, back, after);
       }
       after.at = this.#steps.length;
     }

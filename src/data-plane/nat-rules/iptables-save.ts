@@ -30,6 +30,8 @@ const HARMLESS_TARGETS: readonly string[] = [
   'RATEEST',
   'IDLETIMER',
 ];
+/** Besides chains of the table itself. */
+const TARGETS: readonly string[] = ['MASQUERADE', 'SNAT', 'ACCEPT', 'RETURN'];
 const MATCH_MODULES: readonly string[] = [
   'tcp',
   'udp',
@@ -91,15 +93,16 @@ function readRule(line: string, family: AddressFamily, isChain: (name: string) =
   if (target !== undefined && HARMLESS_TARGETS.includes(target)) return null;
   const draft: Draft = { family, conditions: [], target: null, goto: false, nat: ANY_TARGET };
   try {
+    if (target !== undefined && !TARGETS.includes(target) && !isChain(target)) throw new NotUnderstood(`-j ${target}`);
     readWords(words.slice(2), draft);
-    return { text: line, family, conditions: draft.conditions, verdict: verdictOf(draft, isChain), problem: null };
+    return { text: line, family, conditions: draft.conditions, verdict: verdictOf(draft), problem: null };
   } catch (error) {
     if (!(error instanceof NotUnderstood)) throw error;
     return brokenRule(line, error.message);
   }
 }
 
-function verdictOf({ target, goto, nat }: Draft, isChain: (name: string) => boolean): NatVerdict {
+function verdictOf({ target, goto, nat }: Draft): NatVerdict {
   switch (target) {
     case 'MASQUERADE':
       return { kind: 'translate', target: nat };
@@ -111,8 +114,7 @@ function verdictOf({ target, goto, nat }: Draft, isChain: (name: string) => bool
     case 'RETURN':
       return { kind: 'return' };
     default:
-      if (target === null || !isChain(target)) throw new NotUnderstood(`-j ${target}`);
-      return { kind: goto ? 'goto' : 'jump', chain: target };
+      return { kind: goto ? 'goto' : 'jump', chain: target ?? '' };
   }
 }
 
