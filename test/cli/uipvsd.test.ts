@@ -31,7 +31,8 @@ describe('the options of uipvsd', () => {
   });
 
   test('every option is read', async () => {
-    const words = '--io pcap --snat 192.0.2.10 --connections-max 5000 --link eth0 --link eth1 --sysctl conntrack=1 --sysctl sync_ports=2';
+    const words =
+      '--io pcap --snat 192.0.2.10 --connections-max 5000 --link eth0 --link eth1 --sysctl conntrack=1 --sysctl sync_ports=2';
     const { options } = await read(
       ...words.split(' '),
       '--guard=off',
