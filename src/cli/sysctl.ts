@@ -27,16 +27,14 @@ about net.ipv4.vs are read; uipvsd reads them when it starts, too.
 
 Settings: ${wrap(SETTING_NAMES)}`,
     run: async ({ all, values, write, json, load, system, operands }) => {
-      let typed = operands as readonly string[];
-      const fromFiles = system === true || load !== undefined;
-      if (fromFiles) {
-        const files = system === true ? readSystemFiles() : readOneFile(load === true ? DEFAULT_FILE : String(load));
-        for (const complaint of files.complaints) await cli.stderr(`uipvs sysctl: ${complaint}\n`);
-        typed = [...files.settings.map(({ setting, value }) => `${setting}=${value}`), ...typed];
-        if (typed.length === 0) {
-          await cli.stderr('uipvs sysctl: no line is about net.ipv4.vs\n');
-          return files.complaints.length === 0 ? 0 : 1;
-        }
+      const files = filesFor(load, system === true);
+      for (const complaint of files?.complaints ?? []) await cli.stderr(`uipvs sysctl: ${complaint}\n`);
+      const fromFiles = (files?.settings ?? []).map(({ setting, value }) => `${setting}=${value}`);
+      const typed = [...fromFiles, ...(operands as readonly string[])];
+      const passedOver = files !== null && files.complaints.length > 0;
+      if (files !== null && typed.length === 0) {
+        if (!passedOver) await cli.stderr('uipvs sysctl: no line is about net.ipv4.vs\n');
+        return passedOver ? 1 : 0;
       }
       const complaint = complaintAbout(typed, all === true, write === true);
       if (complaint !== null) {
@@ -44,14 +42,19 @@ Settings: ${wrap(SETTING_NAMES)}`,
         return USAGE_EXIT_CODE;
       }
       const style: Style = json === true ? 'json' : values === true ? 'values' : 'lines';
-      return withDaemon(cli, (daemon) => carryOut(cli, daemon, typed, all === true, style));
+      const exitCode = await withDaemon(cli, (daemon) => carryOut(cli, daemon, typed, all === true, style));
+      return exitCode === 0 && passedOver ? 1 : exitCode;
     },
   };
 }
 
 const DEFAULT_FILE = '/etc/sysctl.conf';
 
-function readOneFile(path: string): FileSettings {
+/** `load`: a path, or true for the usual one. `null`: no file is asked for. */
+function filesFor(load: unknown, system: boolean): FileSettings | null {
+  if (system) return readSystemFiles();
+  if (load === undefined) return null;
+  const path = load === true ? DEFAULT_FILE : String(load);
   try {
     return settingsOf([{ path, text: readFileSync(path, 'utf8') }]);
   } catch (error) {

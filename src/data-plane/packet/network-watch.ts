@@ -88,7 +88,7 @@ export class NetworkWatch {
   #poll(): void {
     this.#pollTimer = setTimeout(async () => {
       const late = performance.now() - this.#polledMs >= POLL_MS;
-      const blind = this.#monitors.some((monitor) => !monitor.runs);
+      const blind = this.#monitors.some((monitor) => !monitor.suffices);
       if (late || blind || (await this.#options.needsClock())) {
         this.#polledMs = performance.now();
         this.poke();
@@ -100,21 +100,25 @@ export class NetworkWatch {
 
 /** One child. It is started again when it ends, without `setpriv` if it cannot run with it. */
 class Monitor {
+  readonly #tool: string;
   readonly #candidates: readonly (readonly string[])[];
   readonly #onChange: () => void;
   readonly #onUnable: () => void;
   #child: ChildProcess | null = null;
+  #isInstalled = true;
   #closed = false;
 
   constructor(words: readonly string[], onChange: () => void, onUnable: () => void) {
+    this.#tool = words[0] ?? '';
     this.#candidates = [[...END_WITH_US, ...words], words];
     this.#onChange = onChange;
     this.#onUnable = onUnable;
     this.#start(0);
   }
 
-  get runs(): boolean {
-    return this.#child !== null;
+  /** Nothing is missed: it runs, or there is no such tool, and so nothing that it would report. */
+  get suffices(): boolean {
+    return this.#child !== null || !this.#isInstalled;
   }
 
   close(): void {
@@ -136,10 +140,14 @@ class Monitor {
       if (text.split('\n').some((line) => line !== '' && !OWN_LINE.test(line))) this.#onChange();
     });
     let ended = false;
-    const end = () => {
+    const end = (problem: unknown) => {
       if (ended || this.#closed) return;
       ended = true;
       this.#child = null;
+      if (tool === this.#tool && (problem as NodeJS.ErrnoException | null)?.code === 'ENOENT') {
+        this.#isInstalled = false;
+        return;
+      }
       const worked = performance.now() - beginMs > HEALTHY_MS;
       this.#start(worked ? candidate : candidate + 1);
       // What happened meanwhile nobody told.
