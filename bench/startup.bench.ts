@@ -58,6 +58,8 @@ const daemon = await startDaemon(
       schedulers: ['rr'],
       fullNat: true,
       persistence: false,
+      persistenceEngines: false,
+      wildcards: false,
       marks: false,
       sync: false,
     },

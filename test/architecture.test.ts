@@ -33,12 +33,15 @@ const ROOMS: Readonly<Record<string, Room>> = {
   doctor: { floor: 6, imports: ['model'] },
   // Plays recordings in virtual time, frame by frame: that is the engine's own door, below that of a data plane.
   conform: { floor: 7, imports: ['data-plane', 'engine', 'balance', 'ipvsadm', 'model', 'wire'] },
+  // Production schedulers under traffic that does not exist.
+  simulate: { floor: 5, imports: ['balance', 'engine/random', 'model'] },
   web: { floor: 7, imports: ['control', 'ipvsadm', 'ldirectord', 'config', 'lab', 'doctor', 'model', 'wire/print'] },
   cli: {
     floor: 8,
-    imports: ['control', 'ipvsadm', 'ldirectord', 'config', 'lab', 'doctor', 'conform', 'web', 'model'],
+    imports: ['control', 'ipvsadm', 'ldirectord', 'config', 'lab', 'doctor', 'conform', 'simulate', 'web', 'model'],
   },
-  'native-free': { floor: 8, imports: ['engine', 'packet-io', 'data-plane', 'model', 'balance'] },
+  // Schedulers see addresses as words, and sockets tell them as text.
+  'native-free': { floor: 8, imports: ['engine', 'packet-io', 'data-plane', 'model', 'balance', 'wire'] },
   bin: { floor: 9, imports: ['*'] },
 };
 

@@ -17,7 +17,7 @@ export class ServiceIndex {
   readonly #bucketMix: number;
   /** How many services make the second and third attempt of `find` worth while. */
   #ftpServices = 0;
-  #anyPortServices = 0;
+  #wildcardsServices = 0;
   #ipv4Services = 0;
   /** Table order; `null` after a change. */
   #ordered: readonly VirtualService[] | null = null;
@@ -117,7 +117,7 @@ export class ServiceIndex {
     if (found === null && mayBeFtpData && this.#ftpServices > 0) {
       found = endpoints.find(tag, w0, w1, w2, w3, FTP_PORT);
     }
-    if (found === null && this.#anyPortServices > 0) found = endpoints.find(tag, w0, w1, w2, w3, 0);
+    if (found === null && this.#wildcardsServices > 0) found = endpoints.find(tag, w0, w1, w2, w3, 0);
     return found;
   }
 
@@ -140,7 +140,7 @@ export class ServiceIndex {
 
   #count(service: VirtualService, step: 1 | -1): void {
     if (service.port === FTP_PORT) this.#ftpServices += step;
-    if (service.port === 0 && service.mark === 0) this.#anyPortServices += step;
+    if (service.port === 0 && service.mark === 0) this.#wildcardsServices += step;
     if (!service.ipv6) this.#ipv4Services += step;
     this.#ordered = null;
   }

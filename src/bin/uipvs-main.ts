@@ -17,6 +17,16 @@ const DELEGATED: readonly DelegatedWord[] = [
       (await import('../cli/conform.ts')).runConform(words, {
         ...processOutput,
         isTty: process.stderr.isTTY === true,
+        connect: async () => (await import('../control/client.ts')).connectDataPlane(),
+      }),
+  },
+  {
+    name: 'simulate',
+    summary: 'try schedulers under chosen arrivals, work, clients and failures',
+    run: async (words) =>
+      (await import('../cli/simulate.ts')).runSimulate(words, {
+        ...processOutput,
+        isTty: process.stderr.isTTY === true,
       }),
   },
   {
@@ -45,6 +55,7 @@ const cli: Cli = {
       existsSync('/usr/bin/update-alternatives') && existsSync('/var/lib/dpkg')
         ? { command: ['/usr/bin/update-alternatives'], directory: '/etc/alternatives' }
         : null,
+    notifiesItself: async () => (await import('../native/ffi.ts')).nativeCallsWork(),
     standardPath: ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'],
   },
   guard: () => import('../data-plane/packet/guard-tools.ts'),

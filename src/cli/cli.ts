@@ -1,6 +1,7 @@
 /** What the words of `uipvs` work with. The program in `bin/` brings the parts; tests bring their own. */
 import type { DaemonStatus } from '../control/api.ts';
 import type { DataPlane } from '../model/data-plane.ts';
+import type { HeldHealthReport } from '../model/health.ts';
 import type { Output } from './command-line.ts';
 
 /** A way to read and write packets, as `packet-io/` presents it. */
@@ -29,6 +30,8 @@ export interface Installation {
   readonly alternatives: Alternatives | null;
   /** Where services and cron look for programs. */
   readonly standardPath: readonly string[];
+  /** Can our daemons tell systemd how they fare by themselves? Absent: yes. */
+  readonly notifiesItself?: () => Promise<boolean>;
 }
 
 export interface Alternatives {
@@ -46,6 +49,8 @@ export interface Terminal {
 /** A daemon as `control/client.ts` reaches it. */
 export interface ConnectedDaemon extends DataPlane {
   status(): Promise<DaemonStatus>;
+  /** What the programs that check real servers have told. Rejects with ENOENT when the daemon knows nothing of it. */
+  health(): Promise<readonly HeldHealthReport[]>;
 }
 
 export interface Cli extends Output {

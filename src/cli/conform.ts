@@ -5,13 +5,18 @@ import { CATEGORIES, RecordingError } from '../conform/recording.ts';
 import { readRecordings, shippedRecordings } from '../conform/recording-files.ts';
 import { caseLine, failureText, sumOf, type Tally, tallyText, tolerancesText } from '../conform/report.ts';
 import { TOLERANCES } from '../conform/tolerances.ts';
+import type { DataPlane } from '../model/data-plane.ts';
+import { IpvsError } from '../model/errors.ts';
 import { type CommandDescription, readOptions, USAGE_EXIT_CODE } from './command-line.ts';
+import { conformPlane } from './conform-plane.ts';
 
 export interface ConformIo {
   stdout(text: string): void | Promise<void>;
   stderr(text: string): void | Promise<void>;
   /** Standard error is a terminal: progress is shown there. */
   readonly isTty?: boolean;
+  /** The running daemon. Rejects with an IpvsError when there is none. */
+  connect?(): Promise<DataPlane>;
 }
 
 const DIFFERENT_EXIT_CODE = 1;
@@ -24,6 +29,10 @@ const DESCRIPTION: CommandDescription = {
   options: [
     { flags: '--filter <pattern>', description: 'only a category, or cases whose id matches a regular expression' },
     { flags: '--verbose', description: 'one line for each case, with the tolerances it needed' },
+    {
+      flags: '--running',
+      description: 'play what needs no packets over the running daemon, whose table must be empty',
+    },
     { flags: '--json', description: 'print JSON' },
     { flags: '--tolerances', description: 'list what is compared loosely, and why; plays nothing' },
   ],
@@ -35,6 +44,7 @@ Keys of --json:
               (field, kernel, came, details), or null
   categories  passed and failed of each category
   passed, failed
+With --running: dataPlane, cases (id, outcome, ...), passed, failed, leftOut (a capability is missing).
 
 Exit codes: 0 all passed, 1 some failed, 2 the words were not understood or a recording cannot be read.`,
 };
@@ -50,14 +60,30 @@ export async function runConform(argv: readonly string[], io: ConformIo): Promis
   const interruption = watchForInterruption();
   try {
     const wanted = readFilter(options['filter'] as string | undefined);
-    const paths = options['operands'] as readonly string[];
-    return await playAll(paths.length > 0 ? paths : [shippedRecordings()], wanted, options, io, interruption);
+    const operands = options['operands'] as readonly string[];
+    const paths = operands.length > 0 ? operands : [shippedRecordings()];
+    if (options['running'] && io.connect !== undefined) {
+      return await onRunning(io.connect, (plane) => conformPlane(plane, paths, wanted, options['json'] === true, io));
+    }
+    return await playAll(paths, wanted, options, io, interruption);
   } catch (error) {
-    if (!(error instanceof RecordingError)) throw error;
+    if (!(error instanceof RecordingError) && !(error instanceof IpvsError)) throw error;
     await io.stderr(`uipvs conform: ${error.message}\n`);
     return USAGE_EXIT_CODE;
   } finally {
     interruption.stop();
+  }
+}
+
+async function onRunning(
+  connect: () => Promise<DataPlane>,
+  work: (plane: DataPlane) => Promise<number>,
+): Promise<number> {
+  const plane = await connect();
+  try {
+    return await work(plane);
+  } finally {
+    await plane.close();
   }
 }
 

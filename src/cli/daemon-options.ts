@@ -6,7 +6,11 @@ import { type CommandDescription, type Output, readOptions, wholeNumber } from '
 
 export const IO_NAMES = ['packet-mmsg', 'pcap'] as const;
 
+export const DATA_PLANE_NAMES = ['auto', 'packet', 'kernel', 'macvtap', 'proxy'] as const;
+const PROXY_VERSIONS = ['v1', 'v2'] as const;
+
 export interface DaemonCommandLine {
+  readonly dataPlane: (typeof DATA_PLANE_NAMES)[number];
   /** `null`: the best that works here. */
   readonly io: (typeof IO_NAMES)[number] | null;
   readonly sourceNat: SourceNat;
@@ -19,12 +23,22 @@ export interface DaemonCommandLine {
   /** `null`: the one of the network namespace. */
   readonly socket: string | null;
   readonly logLevel: LogLevel;
+  /** Of the proxy: the PROXY header that servers are sent. */
+  readonly sendProxy: (typeof PROXY_VERSIONS)[number] | null;
+  /** Of the proxy: networks from which clients come with a PROXY header. */
+  readonly acceptProxy: readonly string[];
 }
 
 export const UIPVSD: CommandDescription = {
   name: 'uipvsd',
   summary: 'Carries the traffic of virtual services in the network namespace it is started in, in the foreground.',
   options: [
+    {
+      flags: '--data-plane <name>',
+      description: 'who carries the traffic; auto takes the first of the others that works here, and says why',
+      choices: DATA_PLANE_NAMES,
+      preset: 'auto',
+    },
     {
       flags: '--io <back end>',
       description: 'how packets are read and written (default: the first of these that works; see uipvs io)',
@@ -61,6 +75,17 @@ export const UIPVSD: CommandDescription = {
       preset: 'on',
     },
     {
+      flags: '--send-proxy <version>',
+      description: 'data plane proxy: tell servers by a PROXY header who the client is',
+      choices: PROXY_VERSIONS,
+    },
+    {
+      flags: '--accept-proxy <network>',
+      description:
+        'data plane proxy: clients come through fronts in this network, which send a PROXY header; may be repeated',
+      repeats: true,
+    },
+    {
       flags: '--log-level <level>',
       description: 'logs go to standard error as JSON',
       choices: LOG_LEVELS,
@@ -68,7 +93,8 @@ export const UIPVSD: CommandDescription = {
     },
   ],
   notes: `One line on standard output says that it is ready. SIGTERM, SIGINT and SIGHUP end it and take down what it
-set up; a second one ends it at once. It needs root, or CAP_NET_ADMIN and CAP_NET_RAW.
+set up; a second one ends it at once. The packet engine needs root, or CAP_NET_ADMIN and CAP_NET_RAW; the proxy
+needs no rights for ports above 1023.
 
 It starts with the settings of net.ipv4.vs that /etc/sysctl.conf and the files of sysctl.d(5) name. With
 net.ipv4.vs.conntrack=1 the MASQUERADE and SNAT rules of the host's POSTROUTING chains (iptables or nft) apply to
@@ -93,6 +119,9 @@ export async function readDaemonOptions(
     sysctl: (options['sysctl'] as string[] | undefined) ?? [],
     socket: (options['socket'] as string | undefined) ?? null,
     logLevel: options['logLevel'] as LogLevel,
+    dataPlane: options['dataPlane'] as DaemonCommandLine['dataPlane'],
+    sendProxy: (options['sendProxy'] as DaemonCommandLine['sendProxy'] | undefined) ?? null,
+    acceptProxy: (options['acceptProxy'] as string[] | undefined) ?? [],
   };
 }
 

@@ -106,7 +106,12 @@ function uldirectordPage(): string[] {
   return [
     ...name('uldirectord', 'ldirectord for uipvs: checks real servers, takes dead ones out and back'),
     ...section('SYNOPSIS', preformatted(ULDIRECTORD_USAGE.split('\n\n')[0] ?? '')),
-    ...section('DESCRIPTION', preformatted(ULDIRECTORD_USAGE.split('\n\n')[1] ?? '')),
+    ...section(
+      'DESCRIPTION',
+      ULDIRECTORD_USAGE.split('\n\n')
+        .slice(1)
+        .flatMap((part) => ['.PP', ...preformatted(part)]),
+    ),
     ...ENVIRONMENT,
   ];
 }

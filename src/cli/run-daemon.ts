@@ -1,27 +1,22 @@
 /** The `uipvsd` command, but for the data plane, which the program in `bin/` brings. */
 import { type Daemon, startDaemon } from '../control/daemon.ts';
+import { LOCK_NAME } from '../control/lock.ts';
 import { createLogger, type Logger } from '../control/logger.ts';
+import type { ServiceManager } from '../control/service-manager.ts';
+import { listenPath } from '../control/socket-path.ts';
 import type { DataPlane } from '../model/data-plane.ts';
 import { IpvsError } from '../model/errors.ts';
+import type { ChosenDataPlane, DataPlaneKind } from './choose-data-plane.ts';
 import type { Output } from './command-line.ts';
 import { type DaemonCommandLine, readDaemonOptions } from './daemon-options.ts';
 
-export interface OpenedDataPlane {
-  readonly dataPlane: DataPlane;
-  /** Name of the I/O back end that carries the frames. */
-  readonly io: string;
-  /** Names of the links it serves. */
-  readonly links: readonly string[];
-  /** Settings of net.ipv4.vs that it starts with, and where each comes from. */
-  readonly sysctl: readonly string[];
-}
-
 export interface DaemonParts extends Output {
-  /** `null`, or what is missing to open the data plane, with what to type instead. */
-  complaint(words: readonly string[]): string | null;
-  /** Called when the lock of the namespace is ours. Errors whose message is for people are `refusals`. */
-  open(options: DaemonCommandLine, logger: Logger): Promise<OpenedDataPlane>;
+  /** Rejects with an IpvsError: what is missing, with what to type instead. */
+  choose(options: DaemonCommandLine): Promise<ChosenDataPlane>;
+  /** Errors whose message is for people, beside IpvsErrors. */
   isRefusal?(error: unknown): boolean;
+  /** Told when it is ready, that it is well, and when it ends. */
+  readonly serviceManager?: ServiceManager;
   /** For tests only: another lock than that of the namespace. */
   readonly lockName?: string;
 }
@@ -32,11 +27,6 @@ const FAILURE_EXIT_CODE = 1;
 export async function runDaemon(words: readonly string[], parts: DaemonParts): Promise<number> {
   const options = await readDaemonOptions(words, parts);
   if ('exitCode' in options) return options.exitCode;
-  const complaint = parts.complaint(words);
-  if (complaint !== null) {
-    await parts.stderr(`uipvsd: ${complaint}\n`);
-    return FAILURE_EXIT_CODE;
-  }
   const logger = createLogger(options.logLevel);
   try {
     return await serve(options, parts, logger);
@@ -49,12 +39,15 @@ export async function runDaemon(words: readonly string[], parts: DaemonParts): P
 
 async function serve(options: DaemonCommandLine, parts: DaemonParts, logger: Logger): Promise<number> {
   const { sourceNat, connectionsMax, guard } = options;
+  const { kind, why, secondBest } = await parts.choose(options);
+  const dataPlane = kind.name;
+  if (secondBest) logger.warn(`data plane ${dataPlane} (${kind.summary}): ${why}`);
   let io = '';
   let links: readonly string[] = [];
   let sysctl: readonly string[] = [];
   const daemon = await startDaemon(
     async () => {
-      const opened = await parts.open(options, logger);
+      const opened = await kind.open(options, logger);
       links = opened.links;
       io = opened.io;
       sysctl = opened.sysctl;
@@ -62,18 +55,38 @@ async function serve(options: DaemonCommandLine, parts: DaemonParts, logger: Log
     },
     {
       logger,
-      settings: () => ({ io, links, sourceNat, connectionsMax, guard, sysctl }),
+      settings: () => ({ dataPlane, chosen: why, io, links, sourceNat, connectionsMax, guard, sysctl }),
       onReady: (ready) => {
         const place = `namespace ${ready.namespace}, socket ${ready.socket}`;
-        void parts.stdout(`uipvsd ready: ${io}, ${place}, links ${links.join(', ') || 'none'}\n`);
+        const served = links.length === 0 ? '' : `, links ${links.join(', ')}`;
+        void parts.stdout(`uipvsd ready: ${io}, data plane ${dataPlane} (${why}), ${place}${served}\n`);
+        parts.serviceManager?.ready(`${io}${served}`);
+        parts.serviceManager?.guard(() => answers(ready.dataPlane));
       },
+      onClosing: () => parts.serviceManager?.stopping(),
       ...(options.socket === null ? {} : { socket: options.socket }),
-      ...(parts.lockName === undefined ? {} : { lockName: parts.lockName }),
+      ...lockFor(kind, options, parts),
     },
   );
   const broken = closeOnMistake(daemon, logger);
   const { failed } = await daemon.ended;
   return failed || broken.yes ? FAILURE_EXIT_CODE : 0;
+}
+
+/** A packet engine that is stuck does not answer, and one that has failed says no. */
+async function answers(dataPlane: DataPlane): Promise<boolean> {
+  try {
+    await dataPlane.execute<'info'>({ name: 'info' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** What cannot be had twice: the packets of a namespace, or else the socket. */
+function lockFor(kind: DataPlaneKind, { socket }: DaemonCommandLine, { lockName }: DaemonParts): { lockName?: string } {
+  if (lockName !== undefined) return { lockName };
+  return kind.sharesNamespace === true ? { lockName: `${LOCK_NAME} ${socket ?? listenPath()}` } : {};
 }
 
 /** After a mistake of ours nothing is certain any more: what was set up in the host is taken down, and we end. */

@@ -5,6 +5,7 @@ import { type CommandDescription, runWord, type Word } from './command-line.ts';
 import { connectionsWord } from './connections.ts';
 import { completionWord, manWord } from './documents.ts';
 import { guardWord } from './guard.ts';
+import { healthWord } from './health.ts';
 import { installWord } from './install.ts';
 import { ioWord } from './io.ts';
 import { procWord } from './proc.ts';
@@ -12,6 +13,7 @@ import { servicesWord } from './services.ts';
 import { statsWord } from './stats.ts';
 import { statusWord } from './status.ts';
 import { sysctlWord } from './sysctl.ts';
+import { systemdWord } from './systemd.ts';
 
 /** A word that another program answers, with everything behind it. */
 export interface DelegatedWord {
@@ -58,11 +60,13 @@ function allWords(cli: Cli, delegated: readonly DelegatedWord[]): Word[] {
     servicesWord(cli),
     connectionsWord(cli),
     statsWord(cli),
+    healthWord(cli),
     procWord(cli),
     sysctlWord(cli),
     ioWord(cli),
     guardWord(cli),
     installWord(cli),
+    systemdWord(cli),
     ...delegated.map(asWord),
   ];
   // These two tell of all the others.

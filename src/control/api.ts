@@ -13,6 +13,7 @@ export const COMMANDS_PATH = '/v1/commands';
 export const CAPABILITIES_PATH = '/v1/capabilities';
 export const STATUS_PATH = '/v1/status';
 export const EVENTS_PATH = '/v1/events';
+export const HEALTH_PATH = '/v1/health';
 
 /** What `GET /v1/status` answers. */
 export interface DaemonStatus {

@@ -7,6 +7,7 @@ import type { Answer, Command, CommandName } from '../model/commands.ts';
 import type { Capabilities, DataPlane } from '../model/data-plane.ts';
 import { IpvsError } from '../model/errors.ts';
 import type { DataPlaneEvent } from '../model/events.ts';
+import type { HealthReport, HeldHealthReport } from '../model/health.ts';
 import { API_COMMANDS_MAX } from '../model/limits.ts';
 import {
   CAPABILITIES_PATH,
@@ -14,9 +15,10 @@ import {
   type DaemonStatus,
   type ErrorBody,
   errorFromBody,
+  HEALTH_PATH,
   STATUS_PATH,
 } from './api.ts';
-import { type HttpAnswer, HttpConnection } from './http-connection.ts';
+import { type HttpAnswer, HttpConnection, type HttpMethod } from './http-connection.ts';
 import { socketPath } from './socket-path.ts';
 
 /** What became of one command of a list. */
@@ -78,6 +80,19 @@ export class RemoteDataPlane implements DataPlane {
     return (await this.#ask('GET', STATUS_PATH)) as DaemonStatus;
   }
 
+  /** The latest report of each program that checks real servers. */
+  async health(): Promise<readonly HeldHealthReport[]> {
+    return (await this.#ask('GET', HEALTH_PATH)) as readonly HeldHealthReport[];
+  }
+
+  async reportHealth(source: string, report: HealthReport): Promise<void> {
+    await this.#ask('PUT', `${HEALTH_PATH}/${source}`, report);
+  }
+
+  async withdrawHealth(source: string): Promise<void> {
+    await this.#ask('DELETE', `${HEALTH_PATH}/${source}`);
+  }
+
   /** Over a connection of its own. While the daemon is away a notice says so, and the watch goes on when it is back. */
   watch(listener: (event: DataPlaneEvent) => void): () => void {
     let stopped = false;
@@ -100,7 +115,7 @@ export class RemoteDataPlane implements DataPlane {
     this.#connection.close();
   }
 
-  #ask(method: 'GET' | 'POST', route: string, body?: unknown): Promise<unknown> {
+  #ask(method: HttpMethod, route: string, body?: unknown): Promise<unknown> {
     if (this.#closed) return Promise.reject(new IpvsError('ENOPROTOOPT', 'this connection to the daemon is closed'));
     return ask(this.#connection, this.path, method, route, body);
   }
@@ -109,7 +124,7 @@ export class RemoteDataPlane implements DataPlane {
 async function ask(
   connection: HttpConnection,
   path: string,
-  method: 'GET' | 'POST',
+  method: HttpMethod,
   route: string,
   body?: unknown,
 ): Promise<unknown> {

@@ -31,7 +31,7 @@ const port = integer(0, 65_535);
 
 const addressServiceKey = object<AddressServiceKey>({ protocol: word('tcp', 'udp', 'sctp'), address, port }, {});
 const markServiceKey = object<MarkServiceKey>({ mark: integer(0, UINT32_MAX), family: word('ipv4', 'ipv6') }, {});
-const serviceKey: Shape = {
+export const serviceKeyShape: Shape = {
   kind: 'either',
   options: [
     { tell: 'mark', shape: markServiceKey },
@@ -41,7 +41,7 @@ const serviceKey: Shape = {
 
 const serviceSpec = object<ServiceSpec>(
   {
-    key: serviceKey,
+    key: serviceKeyShape,
     scheduler: name,
     schedulerFlags: list(integer(1, 3), 3),
     persistenceTimeoutSeconds: nullable(integer(0, UINT32_MAX)),
@@ -104,9 +104,9 @@ const markRule = object<MarkRule>(
 const nothing = object<Record<never, never>>({}, {});
 const page = object<Commands['listServices']['input']>({}, { cursor: text(1_024), limit: integer(1, INT32_MAX) });
 const serviceOnly = object<Commands['addService']['input']>({ service: serviceSpec }, {});
-const keyOnly = object<Commands['getService']['input']>({ key: serviceKey }, {});
+const keyOnly = object<Commands['getService']['input']>({ key: serviceKeyShape }, {});
 const withDestination = object<Commands['addDestination']['input']>(
-  { service: serviceKey, destination: destinationSpec },
+  { service: serviceKeyShape, destination: destinationSpec },
   {},
 );
 
@@ -120,13 +120,13 @@ export const COMMAND_SHAPES: Readonly<Record<CommandName, Shape>> = {
   addDestination: withDestination,
   editDestination: withDestination,
   deleteDestination: object<Commands['deleteDestination']['input']>(
-    { service: serviceKey, destination: destinationKey },
+    { service: serviceKeyShape, destination: destinationKey },
     {},
   ),
   getService: keyOnly,
   listServices: page,
   listConnections: page,
-  zero: object<Commands['zero']['input']>({}, { key: serviceKey }),
+  zero: object<Commands['zero']['input']>({}, { key: serviceKeyShape }),
   getTotals: nothing,
   getTimeouts: nothing,
   setTimeouts: object<Commands['setTimeouts']['input']>({ timeouts }, {}),

@@ -7,6 +7,8 @@ import type { EngineCounters } from '../model/commands.ts';
 import type { DataPlane } from '../model/data-plane.ts';
 import { IpvsError } from '../model/errors.ts';
 import type { DataPlaneEvent } from '../model/events.ts';
+import type { HealthEvent } from '../model/health.ts';
+import { formatEndpoint, formatServiceKey } from '../model/service.ts';
 import type { DaemonStatus } from './api.ts';
 import { type Lock, takeLock } from './lock.ts';
 import type { Logger } from './logger.ts';
@@ -27,6 +29,8 @@ export interface DaemonOptions {
   readonly settings?: () => Readonly<Record<string, unknown>>;
   /** Called once, when clients are served. Not called when a signal came first. */
   readonly onReady?: (daemon: Daemon) => void;
+  /** Called once, when it begins to take everything down. */
+  readonly onClosing?: () => void;
   /** false: signals are the caller's business. */
   readonly signals?: boolean;
   /** Abstract name of the lock; several daemons in one namespace are for tests only. */
@@ -97,6 +101,7 @@ class RunningDaemon implements Daemon {
   readonly #lock: Lock;
   readonly #signals: SignalWatch;
   readonly #logger: Logger;
+  readonly #onClosing: (() => void) | undefined;
   readonly #server: ApiServer;
   readonly #stopWatching: () => void;
   #end: (end: DaemonEnd) => void = () => {};
@@ -109,12 +114,14 @@ class RunningDaemon implements Daemon {
     this.#lock = lock;
     this.#signals = signals;
     this.#logger = options.logger;
+    this.#onClosing = options.onClosing;
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
     });
     this.#stopWatching = dataPlane.watch((event) => this.#note(event));
     this.#server = new ApiServer(dataPlane, {
       status: () => this.#status(),
+      onHealth: (event) => this.#noteHealth(event),
       onFailure: (error) => this.#logger.error('a request failed', { err: error }),
     });
   }
@@ -139,6 +146,7 @@ class RunningDaemon implements Daemon {
   close(reason = 'closed'): Promise<DaemonEnd> {
     if (!this.#closing) {
       this.#closing = true;
+      this.#onClosing?.();
       this.#takeDown(reason);
     }
     return this.ended;
@@ -200,6 +208,14 @@ class RunningDaemon implements Daemon {
       this.settings = { ...this.settings, links: event.links };
       this.#logger.info('links changed', { links: event.links });
     } else this.#logger.debug(event.type, { event });
+  }
+
+  /** One line for each server that went up or down. */
+  #noteHealth({ source, service, address, port, change }: HealthEvent): void {
+    const server = formatEndpoint(address, port);
+    const facts = { source, service: formatServiceKey(service), server, state: change.state, at: change.at };
+    const line = `real server ${server} of ${facts.service} is ${change.state}: ${change.reason}`;
+    this.#logger[change.state === 'down' ? 'warn' : 'info'](line, facts);
   }
 }
 

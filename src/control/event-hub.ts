@@ -1,5 +1,5 @@
 /**
- * The events of a data plane, told to every watching client as server-sent events (HTML Living Standard,
+ * The events of a data plane and of the health of real servers, told to every watching client as server-sent events (HTML Living Standard,
  * section 9.2): `event:` is the type, `data:` the event as JSON. A comment every few seconds shows that the
  * line is alive. A client that does not read is dropped rather than remembered without end.
  */
@@ -17,8 +17,8 @@ export class EventHub {
   readonly #heartbeat: NodeJS.Timeout;
 
   constructor(dataPlane: DataPlane) {
-    this.#stopWatching = dataPlane.watch((event) => this.#tell(formatEvent(event)));
-    this.#heartbeat = setInterval(() => this.#tell(': alive\n\n'), HEARTBEAT_MS);
+    this.#stopWatching = dataPlane.watch((event) => this.tell(event));
+    this.#heartbeat = setInterval(() => this.#send(': alive\n\n'), HEARTBEAT_MS);
     this.#heartbeat.unref();
   }
 
@@ -44,7 +44,11 @@ export class EventHub {
     this.#watchers.clear();
   }
 
-  #tell(text: string): void {
+  tell(event: DataPlaneEvent): void {
+    if (this.#watchers.size > 0) this.#send(formatEvent(event));
+  }
+
+  #send(text: string): void {
     for (const response of this.#watchers) {
       if (response.writableLength > API_WATCHER_BACKLOG_BYTES_MAX) {
         this.#watchers.delete(response);

@@ -15,8 +15,10 @@ export interface HttpAnswer {
   readonly text: string;
 }
 
+export type HttpMethod = 'GET' | 'POST' | 'PUT' | 'DELETE';
+
 interface Call {
-  readonly method: string;
+  readonly method: HttpMethod;
   readonly route: string;
   /** Empty: none. */
   readonly body: string;
@@ -37,7 +39,7 @@ export class HttpConnection {
   }
 
   /** Rejects with the error of the socket; `code` is ETIMEDOUT when no answer comes, EPROTO when it is not HTTP. */
-  call(method: 'GET' | 'POST', route: string, body = ''): Promise<HttpAnswer> {
+  call(method: HttpMethod, route: string, body = ''): Promise<HttpAnswer> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ method, route, body, resolve, reject });
       if (this.#current === null) this.#next();

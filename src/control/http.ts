@@ -18,8 +18,12 @@ export class HttpError extends IpvsError {
   }
 }
 
-/** The whole body as JSON. Throws HttpError: 413 above the limit, 400 with line and column when it is no JSON. */
-export async function readJson(request: IncomingMessage, bytesMax: number = API_BODY_BYTES_MAX): Promise<unknown> {
+/** The whole body as JSON, which should be `what`. Throws HttpError: 413 above the limit, 400 with line and column when it is no JSON. */
+export async function readJson(
+  request: IncomingMessage,
+  what: string,
+  bytesMax: number = API_BODY_BYTES_MAX,
+): Promise<unknown> {
   const tooLarge = (): HttpError =>
     new HttpError(413, 'EINVAL', `the body may have ${bytesMax} bytes; send the commands in several requests`);
   // What is left of a refused body is read and thrown away by node:http, so the client gets to read the answer.
@@ -31,7 +35,7 @@ export async function readJson(request: IncomingMessage, bytesMax: number = API_
     if (bytes > bytesMax) throw tooLarge();
     chunks.push(chunk as Buffer);
   }
-  return parseJson(decodeUtf8(Buffer.concat(chunks)));
+  return parseJson(decodeUtf8(Buffer.concat(chunks)), what);
 }
 
 function decodeUtf8(bytes: Buffer): string {
@@ -42,11 +46,11 @@ function decodeUtf8(bytes: Buffer): string {
   }
 }
 
-function parseJson(text: string): unknown {
+function parseJson(text: string, what: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    if (text.trim() === '') throw new IpvsError('EINVAL', 'the body is empty; it must be a command as JSON', { cause });
+    if (text.trim() === '') throw new IpvsError('EINVAL', `the body is empty; it must be ${what} as JSON`, { cause });
     const position = findJsonError(text);
     const place = position === null ? '' : ` at line ${position.line}, column ${position.column}`;
     const end = position?.offset === text.length ? ' (it ends too early)' : '';

@@ -9,13 +9,18 @@ import { uipvsVersion } from './version.ts';
 type Json = Record<string, unknown>;
 
 export interface RouteDescription {
-  readonly method: 'GET' | 'POST';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  /** `{name}` stands for one part of the path. */
   readonly path: string;
   readonly summary: string;
   readonly answer: { readonly type: string; readonly description: string };
   readonly query?: Readonly<Record<string, { readonly type: 'integer' | 'string'; readonly description: string }>>;
+  /** What stands for each `{name}` of the path. */
+  readonly places?: Readonly<Record<string, string>>;
   /** The body is one command or a list of them. */
   readonly takesCommands?: true;
+  /** The body, for other routes that take one. */
+  readonly takes?: Shape;
 }
 
 export function describeApi(routes: readonly RouteDescription[]): Json {
@@ -51,19 +56,28 @@ const ERROR_SCHEMA: Json = {
 
 function describeRoute(route: RouteDescription): Json {
   const command = { oneOf: Object.keys(COMMANDS).map((name) => ({ $ref: `#/components/schemas/${name}` })) };
-  const body = { oneOf: [command, { type: 'array', maxItems: API_COMMANDS_MAX, items: command }] };
+  const commands = { oneOf: [command, { type: 'array', maxItems: API_COMMANDS_MAX, items: command }] };
+  const body = route.takesCommands ? commands : route.takes === undefined ? null : toJsonSchema(route.takes);
+  const places = Object.entries(route.places ?? {}).map(([name, description]) => ({
+    name,
+    in: 'path',
+    required: true,
+    description,
+    schema: { type: 'string' },
+  }));
   return {
     summary: route.summary,
-    parameters: Object.entries(route.query ?? {}).map(([name, { type, description }]) => ({
-      name,
-      in: 'query',
-      required: false,
-      description,
-      schema: { type },
-    })),
-    ...(route.takesCommands
-      ? { requestBody: { required: true, content: { 'application/json': { schema: body } } } }
-      : {}),
+    parameters: [
+      ...places,
+      ...Object.entries(route.query ?? {}).map(([name, { type, description }]) => ({
+        name,
+        in: 'query',
+        required: false,
+        description,
+        schema: { type },
+      })),
+    ],
+    ...(body === null ? {} : { requestBody: { required: true, content: { 'application/json': { schema: body } } } }),
     responses: {
       200: { description: route.answer.description, content: { [route.answer.type]: {} } },
       default: {
@@ -91,6 +105,8 @@ function toJsonSchema(shape: Shape): Json {
       return shape.oneOf ? { enum: shape.oneOf } : { type: 'string', maxLength: shape.lengthMax };
     case 'integer':
       return { type: 'integer', minimum: shape.min, maximum: shape.max };
+    case 'number':
+      return { type: 'number' };
     case 'boolean':
       return { type: 'boolean' };
     case 'list':

@@ -10,11 +10,14 @@ import {
   type DaemonStatus,
   EVENTS_PATH,
   errorBody,
+  HEALTH_PATH,
   type ResultBody,
   STATUS_PATH,
 } from './api.ts';
 import { parseCommand } from './command-shapes.ts';
 import type { EventHub } from './event-hub.ts';
+import type { HealthBoard } from './health-board.ts';
+import { checkHealthSource, HEALTH_REPORT_SHAPE, parseHealthReport } from './health-shape.ts';
 import { queryNumber, readJson, sendJson, writeSome } from './http.ts';
 import { describeApi, type RouteDescription } from './openapi.ts';
 import { walkConnections } from './pages.ts';
@@ -24,8 +27,11 @@ export interface Exchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly query: URLSearchParams;
+  /** What stands for each `{name}` of the route's path. */
+  readonly places: Readonly<Record<string, string>>;
   readonly dataPlane: DataPlane;
   readonly events: EventHub;
+  readonly health: HealthBoard;
   status(): Promise<DaemonStatus>;
   /** Called with failures that are no refusal of a wish. */
   onFailure(error: unknown): void;
@@ -40,6 +46,8 @@ const JSON_TYPE = 'application/json';
 const UNDER_WAY_MAX = 256;
 /** Rows are gathered until there is this much to send. */
 const CHUNK_CHARACTERS = 32_768;
+
+const HEALTH_PLACES = { source: 'What the program calls itself, such as uldirectord-ldirectord' };
 
 export const ROUTES: readonly Route[] = [
   {
@@ -100,6 +108,36 @@ export const ROUTES: readonly Route[] = [
   },
   {
     method: 'GET',
+    path: HEALTH_PATH,
+    summary: 'What the programs that check real servers know about them',
+    answer: { type: JSON_TYPE, description: 'The latest report of each: source, receivedAt, stale, report' },
+    handle: ({ response, health }) => sendJson(response, 200, health.list()),
+  },
+  {
+    method: 'PUT',
+    path: `${HEALTH_PATH}/{source}`,
+    summary: 'Report what is known about real servers; takes the place of the report before',
+    places: HEALTH_PLACES,
+    takes: HEALTH_REPORT_SHAPE,
+    answer: { type: JSON_TYPE, description: '{}; every change in it that is news becomes an event `health`' },
+    handle: async ({ request, response, places, health }) => {
+      health.put(checkHealthSource(places['source']), parseHealthReport(await readJson(request, 'a health report')));
+      sendJson(response, 200, {});
+    },
+  },
+  {
+    method: 'DELETE',
+    path: `${HEALTH_PATH}/{source}`,
+    summary: 'Take a report back, when the program ends',
+    places: HEALTH_PLACES,
+    answer: { type: JSON_TYPE, description: '{}' },
+    handle: ({ response, places, health }) => {
+      health.remove(checkHealthSource(places['source']));
+      sendJson(response, 200, {});
+    },
+  },
+  {
+    method: 'GET',
     path: '/v1/openapi.json',
     summary: 'This description',
     answer: { type: JSON_TYPE, description: 'OpenAPI 3.1' },
@@ -109,7 +147,7 @@ export const ROUTES: readonly Route[] = [
 
 async function carryOut(exchange: Exchange): Promise<void> {
   const { request, response, dataPlane } = exchange;
-  const body = await readJson(request);
+  const body = await readJson(request, 'a command');
   if (!Array.isArray(body)) {
     sendJson(response, 200, { answer: await dataPlane.execute(parseCommand(body)) });
     return;

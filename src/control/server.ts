@@ -7,12 +7,14 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Duplex } from 'node:stream';
 import type { DataPlane } from '../model/data-plane.ts';
 import { IpvsError } from '../model/errors.ts';
+import type { HealthEvent } from '../model/health.ts';
 import { API_CLIENTS_MAX } from '../model/limits.ts';
 import type { DaemonStatus } from './api.ts';
 import { EventHub } from './event-hub.ts';
+import { HealthBoard } from './health-board.ts';
 import { HttpError, sendError } from './http.ts';
 import { suggestion } from './nearest.ts';
-import { type Exchange, ROUTES } from './routes.ts';
+import { type Exchange, ROUTES, type Route } from './routes.ts';
 
 const SOCKET_MODE = 0o600;
 /** A client has this long to send the head of a request, and all of it. */
@@ -23,6 +25,8 @@ const CLOSE_GRACE_MS = 2_000;
 
 export interface ApiServerOptions {
   status(): Promise<DaemonStatus>;
+  /** Called when a real server has gone up or down. */
+  onHealth?(event: HealthEvent): void;
   /** Called with failures of the data plane that are no refusal. */
   onFailure(error: unknown): void;
 }
@@ -30,6 +34,7 @@ export interface ApiServerOptions {
 export class ApiServer {
   readonly #server: Server;
   readonly #events: EventHub;
+  readonly #health: HealthBoard;
   readonly #dataPlane: DataPlane;
   readonly #options: ApiServerOptions;
 
@@ -37,6 +42,13 @@ export class ApiServer {
     this.#dataPlane = dataPlane;
     this.#options = options;
     this.#events = new EventHub(dataPlane);
+    this.#health = new HealthBoard({
+      epochMs: Date.now,
+      tell: (event) => {
+        this.#events.tell(event);
+        options.onHealth?.(event);
+      },
+    });
     this.#server = createServer(
       // Clients keep their connection: between two health checks of uldirectord minutes may pass.
       { keepAliveTimeout: 0, headersTimeout: HEAD_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS },
@@ -82,17 +94,19 @@ export class ApiServer {
     response.on('error', () => {});
     try {
       const url = parseUrl(request.url ?? '/');
-      const handle = findRoute(request.method ?? '', url.pathname);
+      const { route, places } = findRoute(request.method ?? '', url.pathname);
       const exchange: Exchange = {
         request,
         response,
         query: url.searchParams,
+        places,
         dataPlane: this.#dataPlane,
         events: this.#events,
+        health: this.#health,
         status: this.#options.status,
         onFailure: this.#options.onFailure,
       };
-      await handle(exchange);
+      await route.handle(exchange);
     } catch (error) {
       if (!(error instanceof IpvsError) && !request.errored) this.#options.onFailure(error);
       if (response.headersSent) response.destroy();
@@ -109,17 +123,39 @@ function parseUrl(target: string): URL {
   }
 }
 
+interface FoundRoute {
+  readonly route: Route;
+  readonly places: Readonly<Record<string, string>>;
+}
+
 /** Throws HttpError: 404 for an unknown path, 405 for a known one with another method. */
-function findRoute(method: string, path: string): (exchange: Exchange) => Promise<void> | void {
-  const there = ROUTES.filter((route) => route.path === path);
-  const route = there.find((candidate) => candidate.method === method);
-  if (route !== undefined) return route.handle;
+function findRoute(method: string, path: string): FoundRoute {
+  const there = ROUTES.flatMap((route) => {
+    const places = placesOf(route.path, path);
+    return places === null ? [] : [{ route, places }];
+  });
+  const found = there.find(({ route }) => route.method === method);
+  if (found !== undefined) return found;
   if (there.length > 0) {
-    const allowed = there.map((candidate) => candidate.method).join(', ');
+    const allowed = there.map(({ route }) => route.method).join(', ');
     throw new HttpError(405, 'EOPNOTSUPP', `${path} takes ${allowed}, not ${method}`, { allow: allowed });
   }
   const known = ROUTES.map((candidate) => candidate.path);
   throw new HttpError(404, 'ENOENT', `there is nothing at "${path.slice(0, 100)}"${suggestion(path, known)}`);
+}
+
+/** `null` unless the path is one that the route means. */
+function placesOf(routePath: string, path: string): Readonly<Record<string, string>> | null {
+  if (!routePath.includes('{')) return routePath === path ? {} : null;
+  const wanted = routePath.split('/');
+  const given = path.split('/');
+  if (given.length !== wanted.length) return null;
+  const places: Record<string, string> = {};
+  for (const [index, part] of wanted.entries()) {
+    if (part.startsWith('{')) places[part.slice(1, -1)] = given[index];
+    else if (part !== given[index]) return null;
+  }
+  return places;
 }
 
 /** What came in is not HTTP, or came too slowly. */

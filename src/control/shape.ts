@@ -9,6 +9,8 @@ import { suggestion } from './nearest.ts';
 export type Shape =
   | { readonly kind: 'string'; readonly lengthMax: number; readonly oneOf?: readonly string[] }
   | { readonly kind: 'integer'; readonly min: number; readonly max: number }
+  /** Any number that JSON can say. */
+  | { readonly kind: 'number' }
   | { readonly kind: 'boolean' }
   | { readonly kind: 'list'; readonly of: Shape; readonly itemsMax: number }
   | { readonly kind: 'nullable'; readonly of: Shape }
@@ -24,6 +26,7 @@ export interface Field {
 export const text = (lengthMax = 256): Shape => ({ kind: 'string', lengthMax });
 export const word = (...oneOf: string[]): Shape => ({ kind: 'string', lengthMax: 64, oneOf });
 export const integer = (min: number, max: number): Shape => ({ kind: 'integer', min, max });
+export const number: Shape = { kind: 'number' };
 export const boolean: Shape = { kind: 'boolean' };
 export const list = (of: Shape, itemsMax: number): Shape => ({ kind: 'list', of, itemsMax });
 export const nullable = (of: Shape): Shape => ({ kind: 'nullable', of });
@@ -60,6 +63,9 @@ export function checkShape(value: unknown, shape: Shape, at: string): void {
       if (!Number.isInteger(value) || (value as number) < shape.min || (value as number) > shape.max) {
         throw wrong(at, `a whole number from ${shape.min} to ${shape.max}`, value);
       }
+      return;
+    case 'number':
+      if (typeof value !== 'number') throw wrong(at, 'a number', value);
       return;
     case 'boolean':
       if (typeof value !== 'boolean') throw wrong(at, 'true or false', value);

@@ -1,5 +1,5 @@
 /** The files a daemon leaves in the file system while it lives: its socket's place and its pid file. */
-import { chmodSync, lstatSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, rmSync, type Stats, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { dirname } from 'node:path';
 import { IpvsError } from '../model/errors.ts';
@@ -14,7 +14,13 @@ const PROBE_TIMEOUT_MS = 1_000;
  */
 export async function prepareSocketPlace(path: string): Promise<boolean> {
   makeDirectory(dirname(path));
-  const there = lstatSync(path, { throwIfNoEntry: false });
+  let there: Stats | undefined;
+  try {
+    there = lstatSync(path, { throwIfNoEntry: false });
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new IpvsError('EPERM', `${path} cannot be looked at: ${code}`, { cause });
+  }
   if (there === undefined) return false;
   if (!there.isSocket()) throw new IpvsError('EEXIST', `${path} exists and is no socket; it is left as it is`);
   const refusal = await probe(path);

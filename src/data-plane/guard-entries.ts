@@ -84,7 +84,7 @@ export function destinationEntries(service: ServiceKey, destination: Destination
   const protocols = PROTOCOLS.filter((protocol) => isMarkKey(service) || protocol === service.protocol);
   if (protocols.length === 0) return [];
   const entries = protocols.map((protocol) => place.endpoint('servers', protocol));
-  if (protocols.includes('tcp') && destination.port === FTP_PORT) entries.push(place.anyPort('servers', 'tcp'));
+  if (protocols.includes('tcp') && destination.port === FTP_PORT) entries.push(place.wildcards('servers', 'tcp'));
   return [...entries, place.address('server_addresses')];
 }
 
@@ -125,7 +125,7 @@ function icmpEntries(family: AddressFamily): readonly GuardEntry[] {
 interface Place {
   readonly family: AddressFamily;
   endpoint(set: 'services' | 'servers', protocol: ServiceProtocol): GuardEntry;
-  anyPort(set: 'services' | 'servers', protocol: ServiceProtocol): GuardEntry;
+  wildcards(set: 'services' | 'servers', protocol: ServiceProtocol): GuardEntry;
   address(set: 'services_ftp' | 'service_addresses' | 'server_addresses'): GuardEntry;
 }
 
@@ -135,16 +135,16 @@ function readPlace(text: string, port: number): Place | null {
   const { family, words } = parsed;
   const address = formatAddress(family, words);
   const named = (set: AddressSet) => (family === 'ipv6' ? (`${set}6` as const) : set);
-  const anyPort: Place['anyPort'] = (set, protocol) => ({
+  const wildcards: Place['wildcards'] = (set, protocol) => ({
     set: named(`${set}_any_port`),
     element: `${address} . ${PROTOCOL_NUMBERS[protocol]}`,
   });
   return {
     family,
-    anyPort,
+    wildcards,
     endpoint: (set, protocol) =>
       port === 0
-        ? anyPort(set, protocol)
+        ? wildcards(set, protocol)
         : { set: named(set), element: `${address} . ${PROTOCOL_NUMBERS[protocol]} . ${port}` },
     address: (set) => ({ set: named(set), element: address }),
   };

@@ -9,6 +9,8 @@ export const ENGINE_CAPABILITIES: Omit<Capabilities, 'name'> = {
   schedulers: Object.keys(SCHEDULERS).filter((name) => name !== 'none'),
   fullNat: true,
   persistence: true,
+  persistenceEngines: true,
+  wildcards: true,
   marks: true,
   sync: true,
 };

@@ -1,17 +1,10 @@
 /** Commands to the engine: those about the service table go there, the others are answered here. */
 import { executeTableCommand } from '../balance/execute.ts';
+import { executeSettingCommand } from '../balance/execute-settings.ts';
 import type { Answer, Command, CommandName, EngineCounters, HelperStatus } from '../model/commands.ts';
 import { IpvsError } from '../model/errors.ts';
 import { CONNECTION_TABLE_SIZE } from '../model/limits.ts';
-import {
-  readSetting,
-  requireSettingName,
-  SETTING_NAMES,
-  type SettingName,
-  TICKS_PER_SECOND,
-  type Timeouts,
-  writeSetting,
-} from '../model/settings.ts';
+import { mergeTimeouts, TICKS_PER_SECOND, type Timeouts } from '../model/settings.ts';
 import { HELPERS } from './apps/index.ts';
 import { listConnections } from './connection-listing.ts';
 import type { EngineContext } from './context.ts';
@@ -20,12 +13,12 @@ import { REASON_NAMES, VERDICT_NAMES } from './verdict.ts';
 
 /** Version of the kernel's table that we answer for. */
 const TABLE_VERSION = '1.2.1';
-const TIMEOUT_SECONDS_MAX = Math.floor(0x7fff_ffff / TICKS_PER_SECOND);
 
 export function executeCommand<N extends CommandName>(context: EngineContext, command: Command<N>): Answer<N> {
   const any = command as Command;
   let own = executeOwn(context, any);
-  if (own === undefined) own = executeSetting(context, any);
+  if (own === undefined) own = executeSettingCommand(context.settings, context.services.environment, any);
+  if (any.name === 'setSetting') takeSettings(context);
   const answer = own === undefined ? executeTableCommand(context.services, any, context.nowTick) : own;
   if (DELETIONS.has(any.name)) {
     context.sweepIsDue ||= context.settings.expire_nodest_conn !== 0;
@@ -74,32 +67,10 @@ function executeOwn(context: EngineContext, command: Command): Answer<CommandNam
 
 const DELETIONS: ReadonlySet<CommandName> = new Set(['deleteDestination', 'deleteService', 'flush']);
 
-function executeSetting(context: EngineContext, command: Command): Answer<CommandName> | undefined {
-  const { settings } = context;
-  switch (command.name) {
-    case 'getSetting':
-      return { value: readSetting(settings, requireSettingName(command.setting)) };
-    case 'setSetting':
-      if (typeof command.value !== 'string') throw new IpvsError('EINVAL', 'the value of a setting must be text');
-      writeSetting(settings, requireSettingName(command.setting), command.value);
-      takeSettings(context);
-      return null;
-    case 'listSettings': {
-      const values = SETTING_NAMES.map((name) => [name, readSetting(settings, name)]);
-      return { settings: Object.fromEntries(values) as Record<SettingName, string> };
-    }
-    default:
-      return undefined;
-  }
-}
-
 /** What follows from settings beyond being read when they are needed. */
 function takeSettings(context: EngineContext): void {
-  const { settings } = context;
   context.defences.update(context);
   context.updatePaused();
-  context.services.environment.lblcExpirationSeconds = settings.lblc_expiration;
-  context.services.environment.lblcrExpirationSeconds = settings.lblcr_expiration;
 }
 
 function listHelpers(context: EngineContext): readonly HelperStatus[] {
@@ -108,18 +79,9 @@ function listHelpers(context: EngineContext): readonly HelperStatus[] {
   );
 }
 
-/** 0 leaves a value alone; connections take a new one with their next packet. */
+/** Connections take a new value with their next packet. */
 function setTimeouts(context: EngineContext, wanted: Timeouts): void {
-  for (const name of ['tcpSeconds', 'tcpFinSeconds', 'udpSeconds'] as const) {
-    const value: unknown = wanted?.[name];
-    if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= TIMEOUT_SECONDS_MAX) continue;
-    throw new IpvsError('EINVAL', `timeouts.${name} must be a whole number of seconds, 0 to ${TIMEOUT_SECONDS_MAX}`);
-  }
-  const timeouts: Timeouts = {
-    tcpSeconds: wanted.tcpSeconds || context.timeouts.tcpSeconds,
-    tcpFinSeconds: wanted.tcpFinSeconds || context.timeouts.tcpFinSeconds,
-    udpSeconds: wanted.udpSeconds || context.timeouts.udpSeconds,
-  };
+  const timeouts = mergeTimeouts(context.timeouts, wanted);
   context.timeouts = timeouts;
   context.tcpTimeoutTicks[TCP_ESTABLISHED] = timeouts.tcpSeconds * TICKS_PER_SECOND;
   context.tcpTimeoutTicks[TCP_FIN_WAIT] = timeouts.tcpFinSeconds * TICKS_PER_SECOND;

@@ -10,6 +10,8 @@ import type { Clock } from './clock.ts';
 const PAUSE_AFTER_SLOW_MS = 1_000;
 /** An interval is shortened by up to this share of it, so that checks do not march in step for ever. */
 const JITTER_SHARE = 0.05;
+/** The first one by more: checks that began together are spread out. */
+const FIRST_JITTER_SHARE = 0.5;
 /** What a check gets beyond its own time before it is given up. */
 const GRACE_MS = 500;
 
@@ -21,7 +23,16 @@ export interface Check {
   /** All checks of one lane share its bound. */
   readonly lane: string;
   readonly concurrencyMax: number;
-  listener(result: CheckResult): void;
+  listener(result: CheckResult, timing: CheckTiming): void;
+  /** `false`: left out this time. A check that several share is made as long as one of them wants it. */
+  wanted?(): boolean;
+}
+
+export interface CheckTiming {
+  /** From the question to the result. */
+  readonly latencyMs: number;
+  /** How long until the next one begins, if its lane is free then. */
+  readonly nextInMs: number;
 }
 
 export interface RunnerOptions {
@@ -30,9 +41,14 @@ export interface RunnerOptions {
   readonly random: () => number;
 }
 
+/** A check that is made again and again, for everybody who asked for the same. */
 interface Series {
+  readonly identity: string;
   readonly check: Check;
-  readonly listeners: ((result: CheckResult) => void)[];
+  /** Empty: stopped. */
+  askers: readonly Check[];
+  /** Whether there was no result yet. */
+  first: boolean;
   cancelTimer: () => void;
   abort: AbortController | null;
 }
@@ -46,49 +62,89 @@ interface Lane {
 export class CheckRunner {
   readonly #clock: Clock;
   readonly #random: () => number;
-  #series: Series[] = [];
-  #lanes = new Map<string, Lane>();
+  readonly #numbers = new WeakMap<Checker, number>();
+  #checkers = 0;
+  #series = new Map<string, Series>();
+  readonly #lanes = new Map<string, Lane>();
 
   constructor({ clock, random }: RunnerOptions) {
     this.#clock = clock;
     this.#random = random;
   }
 
-  /** Begins every check at once. What was running is stopped first; its results are no longer heard. */
+  /**
+   * From now on these checks. New ones begin at once; one that was there before goes on in its rhythm, also when it
+   * is under way, so that however often the list is replaced a silent host is found silent. The rest is stopped; its
+   * results are not heard any more.
+   */
   start(checks: readonly Check[]): void {
-    this.stop();
-    const numbers = new Map<Checker, number>();
-    const known = new Map<string, Series>();
+    const askers = new Map<string, Check[]>();
     for (const check of checks) {
-      if (!numbers.has(check.checker)) numbers.set(check.checker, numbers.size);
-      const identity = JSON.stringify([numbers.get(check.checker), check.intervalMs, check.target]);
-      const series = known.get(identity);
-      if (series !== undefined) {
-        series.listeners.push(check.listener);
+      const identity = JSON.stringify([this.#numberOf(check.checker), check.lane, check.intervalMs, check.target]);
+      const same = askers.get(identity);
+      if (same === undefined) askers.set(identity, [check]);
+      else same.push(check);
+    }
+    for (const series of this.#series.values()) if (!askers.has(series.identity)) this.#end(series);
+    const fresh: Series[] = [];
+    for (const [identity, same] of askers) {
+      const going = this.#series.get(identity);
+      if (going !== undefined) {
+        going.askers = same;
         continue;
       }
-      const fresh: Series = { check, listeners: [check.listener], cancelTimer: () => {}, abort: null };
-      known.set(identity, fresh);
-      this.#series.push(fresh);
-      if (!this.#lanes.has(check.lane)) {
-        this.#lanes.set(check.lane, { max: check.concurrencyMax, running: 0, waiting: [] });
-      }
+      const series: Series = {
+        identity,
+        check: same[0],
+        askers: same,
+        first: true,
+        cancelTimer: () => {},
+        abort: null,
+      };
+      this.#series.set(identity, series);
+      fresh.push(series);
     }
-    for (const series of this.#series) this.#enter(series);
+    for (const series of fresh) this.#enter(series);
   }
 
   stop(): void {
-    for (const series of this.#series) {
-      series.listeners.length = 0;
-      series.cancelTimer();
-      series.abort?.abort(new Error('stopped'));
+    this.start([]);
+  }
+
+  /** Checks that are made, equal ones counted once. */
+  get size(): number {
+    return this.#series.size;
+  }
+
+  #numberOf(checker: Checker): number {
+    const known = this.#numbers.get(checker);
+    if (known !== undefined) return known;
+    this.#numbers.set(checker, ++this.#checkers);
+    return this.#checkers;
+  }
+
+  #end(series: Series): void {
+    this.#series.delete(series.identity);
+    series.askers = [];
+    series.cancelTimer();
+    series.abort?.abort(new Error('stopped'));
+  }
+
+  #laneOf({ lane: name, concurrencyMax: max }: Check): Lane {
+    let lane = this.#lanes.get(name);
+    if (lane === undefined) {
+      lane = { max, running: 0, waiting: [] };
+      this.#lanes.set(name, lane);
     }
-    this.#series = [];
-    this.#lanes = new Map();
+    return lane;
   }
 
   #enter(series: Series): void {
-    const lane = this.#lanes.get(series.check.lane)!;
+    if (series.askers.every(({ wanted }) => wanted?.() === false)) {
+      this.#schedule(series, series.check.intervalMs);
+      return;
+    }
+    const lane = this.#laneOf(series.check);
     if (lane.running >= lane.max) lane.waiting.push(series);
     else void this.#run(series, lane);
   }
@@ -98,16 +154,32 @@ export class CheckRunner {
     const startedMs = this.#clock.nowMs();
     const result = await this.#checkOnce(series);
     lane.running -= 1;
-    const next = lane.waiting.shift();
-    if (next !== undefined) void this.#run(next, lane);
-    if (series.listeners.length === 0) return;
-    for (const listener of [...series.listeners]) listener(result);
-    if (series.listeners.length === 0) return;
-    const nowMs = this.#clock.nowMs();
-    const { intervalMs } = series.check;
-    const intervalLeftMs = startedMs + intervalMs * (1 - JITTER_SHARE * this.#random()) - nowMs;
-    const delayMs = Math.max(intervalLeftMs, Math.min(intervalMs, PAUSE_AFTER_SLOW_MS), 0);
+    this.#letIn(lane);
+    if (series.askers.length === 0) return;
+    const latencyMs = this.#clock.nowMs() - startedMs;
+    const nextInMs = this.#pauseAfter(series, latencyMs);
+    series.first = false;
+    for (const { listener } of series.askers) listener(result, { latencyMs, nextInMs });
+    // A listener may have replaced the list.
+    if (series.askers.length > 0) this.#schedule(series, nextInMs);
+  }
+
+  #letIn(lane: Lane): void {
+    while (lane.running < lane.max) {
+      const next = lane.waiting.shift();
+      if (next === undefined) return;
+      // Whoever was stopped while waiting is passed over.
+      if (next.askers.length > 0) void this.#run(next, lane);
+    }
+  }
+
+  #schedule(series: Series, delayMs: number): void {
     series.cancelTimer = this.#clock.after(delayMs, () => this.#enter(series));
+  }
+
+  #pauseAfter({ check: { intervalMs }, first }: Series, latencyMs: number): number {
+    const share = (first ? FIRST_JITTER_SHARE : JITTER_SHARE) * this.#random();
+    return Math.max(intervalMs * (1 - share) - latencyMs, Math.min(intervalMs, PAUSE_AFTER_SLOW_MS), 0);
   }
 
   /** One check, given up when it does not keep its own time. */
@@ -118,7 +190,9 @@ export class CheckRunner {
     const limitMs = target.timeoutMs * (target.attempts ?? 1) + GRACE_MS;
     const cancelLimit = this.#clock.after(limitMs, () => abort.abort(new Error(`no result after ${limitMs} ms`)));
     const aborted = new Promise<CheckResult>((resolve) => {
-      abort.signal.addEventListener('abort', () => resolve(unhealthy((abort.signal.reason as Error).message)));
+      abort.signal.addEventListener('abort', () => resolve(unhealthy((abort.signal.reason as Error).message)), {
+        once: true,
+      });
     });
     try {
       return await Promise.race([checker.check(target, abort.signal), aborted]);

@@ -37,14 +37,14 @@ export function parseTable(listing: string): TableEntry[] {
   );
 }
 
-/** Reads the connections of every real server out of `ipvsadm -Ln --stats --exact`, by `ADDRESS:PORT`. */
+/** Reads the connections of every real server, in all services, out of `ipvsadm -Ln --stats --exact`, by `ADDRESS:PORT`. */
 export function parseTableConnections(listing: string): Record<string, number> {
-  return Object.fromEntries(
-    serverLines(listing).map(({ address, port, words: [connections] }) => [
-      endpoint(address, port),
-      Number(connections),
-    ]),
-  );
+  const counted: Record<string, number> = {};
+  for (const { address, port, words } of serverLines(listing)) {
+    const name = endpoint(address, port);
+    counted[name] = (counted[name] ?? 0) + Number(words[0]);
+  }
+  return counted;
 }
 
 function serverLines(listing: string) {

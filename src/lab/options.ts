@@ -22,6 +22,8 @@ export interface RunLabOptions {
   readonly tunnel: LabTunnel;
   /** One-packet scheduling: every datagram by itself. */
   readonly onePacket: boolean;
+  /** Who carries the traffic. */
+  readonly dataPlane: LabDataPlane;
   readonly io: 'packet-mmsg' | 'pcap';
   readonly scheduler: string;
   readonly requests: number;
@@ -34,6 +36,9 @@ export interface RunLabOptions {
   /** Write a capture of the director's links to this file. */
   readonly capture: string | null;
 }
+
+export const LAB_DATA_PLANES = ['packet', 'proxy'] as const;
+export type LabDataPlane = (typeof LAB_DATA_PLANES)[number];
 
 export type LabCommand =
   | { readonly word: 'run'; readonly options: RunLabOptions }
@@ -59,6 +64,8 @@ through them with ab, shows who answered, and removes everything again. Nothing 
   --family 4|6      IPv4 (default) or IPv6
   --tunnel KIND     of mode tun: ipip (default), gue or gre
   --ops             one-packet scheduling (scenario dns)
+  --data-plane NAME packet (default): the packet engine; proxy: ordinary sockets (mode fullnat)
+  --unprivileged    without root and namespaces, on loopback addresses: the scenario proxy
   --io BACKEND      packet-mmsg (default) or pcap: how uipvsd reads and writes packets
   --scheduler NAME  default rr
   --requests N      default 1000 (dns 300, ftp 12)
@@ -76,7 +83,8 @@ export function parseLabArguments(words: readonly string[]): LabCommand {
   if (values.help || positionals[0] === 'help') return { word: 'help' };
   const word = positionals[0] ?? 'run';
   if (word === 'list' || word === 'clean') return { word };
-  const name = (word === 'run' ? positionals[1] : word) ?? values.scenario ?? 'tutorial';
+  const ordinary = values.unprivileged ? 'proxy' : 'tutorial';
+  const name = (word === 'run' ? positionals[1] : word) ?? values.scenario ?? ordinary;
   const scenario = SCENARIOS[name];
   if (scenario === undefined) {
     throw new LabError(`there is no scenario "${name}"; there is: ${Object.keys(SCENARIOS).join(', ')}`);
@@ -95,6 +103,7 @@ export function parseLabArguments(words: readonly string[]): LabCommand {
     family,
     tunnel: oneOf('--tunnel', values.tunnel ?? 'ipip', LAB_TUNNELS),
     onePacket: values.ops,
+    dataPlane: dataPlaneOf(scenario, values['data-plane']),
     io: oneOf('--io', values.io, ['packet-mmsg', 'pcap'] as const),
     scheduler: values.scheduler,
     requests,
@@ -104,6 +113,9 @@ export function parseLabArguments(words: readonly string[]): LabCommand {
     json: values.json,
     capture: values.capture ?? null,
   };
+  if (values.unprivileged && name !== 'proxy') {
+    throw new LabError(`--unprivileged is for the scenario proxy; ${name} needs namespaces`);
+  }
   refuseContradictions(scenario, options, values.tunnel !== undefined);
   return { word: 'run', options };
 }
@@ -114,9 +126,19 @@ function modeOf(scenario: ScenarioKind, value: string | undefined): LabMode {
   return value === undefined ? scenario.modes[0] : oneOf('--mode', value, scenario.modes, `in ${scenario.name}`);
 }
 
+function dataPlaneOf(scenario: ScenarioKind, value: string | undefined): LabDataPlane {
+  const offered = scenario.dataPlanes ?? ['packet'];
+  return value === undefined
+    ? (offered[0] as LabDataPlane)
+    : oneOf('--data-plane', value, offered, `in ${scenario.name}`);
+}
+
 /** What each word allows, but not together. */
 function refuseContradictions(scenario: ScenarioKind, options: RunLabOptions, tunnelGiven: boolean): void {
   const { name } = scenario;
+  if (options.dataPlane === 'proxy' && options.mode !== 'fullnat') {
+    throw new LabError(`the proxy cannot do --mode ${options.mode}: servers always see the address of the director`);
+  }
   if (tunnelGiven && options.mode !== 'tun') throw new LabError('--tunnel needs --mode tun');
   if (options.steps.length > 0) {
     if (!scenario.breakable) throw new LabError(`the scenario ${name} has no --kill and --revive`);
@@ -151,6 +173,8 @@ function parseWords(words: readonly string[]) {
         family: { type: 'string', default: '4' },
         tunnel: { type: 'string' },
         ops: { type: 'boolean', default: false },
+        'data-plane': { type: 'string' },
+        unprivileged: { type: 'boolean', default: false },
         io: { type: 'string', default: 'packet-mmsg' },
         scheduler: { type: 'string', default: TUTORIAL_SCHEDULER },
         requests: { type: 'string' },

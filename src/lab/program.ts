@@ -71,7 +71,8 @@ async function removeLeftovers(ids: readonly string[]): Promise<string[]> {
 
 async function run(options: RunLabOptions, argv: readonly string[], io: LabIo): Promise<number> {
   requireProgramsFor(options);
-  if (process.getuid?.() !== 0) return runInUserNamespace(argv);
+  const topology = SCENARIOS[options.scenario].topology(options);
+  if (topology.isolated && process.getuid?.() !== 0) return runInUserNamespace(argv);
   const progress = new Progress(io.stderr);
   const leftovers = findLeftovers();
   if (leftovers.length > 0) progress.notice(`removing what labs ${leftovers.join(', ')} left behind`);
@@ -79,7 +80,7 @@ async function run(options: RunLabOptions, argv: readonly string[], io: LabIo): 
 
   const stop = new AbortController();
   const release = stopOnSignals(stop);
-  const lab = new Lab(SCENARIOS[options.scenario].topology(options), stop.signal);
+  const lab = new Lab(topology, stop.signal);
   const onDaemonEnd = (how: string) => stop.abort(new LabError(`uipvsd ${how} while the lab was running`));
   try {
     const outcome = await runScenario({ lab, options, progress, signal: stop.signal, onDaemonEnd });

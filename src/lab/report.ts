@@ -208,8 +208,9 @@ export function formatSummary(result: LabResult, options: RunLabOptions, remarks
   if (dropped.length > 0) {
     lines.push(`Packets dropped by uipvsd: ${dropped.map(([reason, count]) => `${count} ${reason}`).join(', ')}.`);
   }
-  if (result.wrongChecksums === null) {
+  if (result.wrongChecksums === null && result.io !== 'sockets') {
     lines.push('Checksums were not verified; that needs ethtool, and a network card or cable between the hosts.');
-  } else if (result.wrongChecksums > 0) lines.push(`${result.wrongChecksums} packets arrived with a wrong checksum.`);
+  } else if ((result.wrongChecksums ?? 0) > 0)
+    lines.push(`${result.wrongChecksums} packets arrived with a wrong checksum.`);
   return lines.join('\n');
 }

@@ -32,12 +32,13 @@ export class Lab {
     this.id = randomBytes(3).toString('hex');
     this.topology = topology;
     this.#signal = signal;
-    this.verifiesChecksums = hasProgram('ethtool');
+    this.verifiesChecksums = topology.isolated && hasProgram('ethtool');
     this.folder = claimLab(this.id);
     for (const name of DIRECTOR_FOLDERS) mkdirSync(join(this.folder, name));
   }
 
   async build(): Promise<void> {
+    if (!this.topology.isolated) return;
     for (const command of planNetwork(this.topology, this.id)) await mustRun(command, { signal: this.#signal });
     if (this.verifiesChecksums) await this.carryOut(planChecksums(this.topology, this.id, 'at-receivers'));
   }
@@ -48,6 +49,10 @@ export class Lab {
 
   /** The command that runs `command` on one of the lab's hosts. */
   onHost(host: LabHost, command: HostCommand): HostCommand {
+    if (!this.topology.isolated) {
+      const places = [`UIPVS_SOCKET=${this.path('run/uipvs/lab.sock')}`, `UIPVS_RUN_DIR=${this.path('run')}`];
+      return ['env', ...places, ...command];
+    }
     const enter = ['ip', 'netns', 'exec', namespaceName(this.id, host.name)];
     if (host.role !== 'director') return [...enter, ...command];
     return [

@@ -14,6 +14,7 @@ import { startTunnelEnds, tunnelCommands } from './tunnels.ts';
 
 /** The programs that this run needs, of this system and not of this package. */
 export function programsFor(options: RunLabOptions): string[] {
+  if (!SCENARIOS[options.scenario].topology(options).isolated) return [];
   const forCapture = options.capture === null ? [] : ['tcpdump', 'ethtool'];
   return ['ip', 'nft', 'ab', 'sysctl', 'mount', ...SCENARIOS[options.scenario].programs, ...forCapture];
 }
@@ -45,15 +46,14 @@ export async function runScenario(context: ScenarioContext): Promise<ScenarioOut
   const { lab, options, progress, signal } = context;
   const scenario = SCENARIOS[options.scenario];
   progress.block(`\n${drawTopology(lab.topology, scenario.client, `uipvsd, ${scenario.healthChecks}`)}\n`);
-  progress.step(`building the network (lab ${lab.id})`);
+  if (lab.topology.isolated) progress.step(`building the network (lab ${lab.id})`);
   await lab.build();
   const servers = await scenario.startServers(lab, signal);
   if (options.mode === 'tun') await startTunnelEnds(lab, options.tunnel, signal);
 
   const director = new Director(lab, signal);
   await scenario.setUpDirector?.(lab, progress);
-  const ownFullNat = options.mode === 'fullnat' && scenario.setUpDirector === undefined;
-  const daemonWords = ['--io', options.io, ...(ownFullNat ? ['--snat', 'masquerade'] : [])];
+  const daemonWords = daemonWordsFor(options, scenario);
   progress.step(`starting uipvsd ${daemonWords.join(' ')}`);
   await director.startDaemon(daemonWords, context.onDaemonEnd);
   const run: ScenarioRun = { lab, options, progress, signal, director, servers };
@@ -80,7 +80,7 @@ export async function runScenario(context: ScenarioContext): Promise<ScenarioOut
     mode: options.mode,
     family: options.family,
     tunnel: options.mode === 'tun' ? options.tunnel : null,
-    io: options.io,
+    io: options.dataPlane === 'packet' ? options.io : 'sockets',
     scheduler: options.scheduler,
     requests: traffic.requests,
     failed: traffic.failed,
@@ -93,6 +93,12 @@ export async function runScenario(context: ScenarioContext): Promise<ScenarioOut
   const statistics = await director.listing('--stats');
   if (!options.keep) await scenario.finish?.(run);
   return { result, statistics, director, remarks: scenario.remarks?.(result, options) ?? [] };
+}
+
+function daemonWordsFor({ dataPlane, io, mode }: RunLabOptions, scenario: ScenarioKind): string[] {
+  if (dataPlane !== 'packet') return ['--data-plane', dataPlane];
+  const ownFullNat = mode === 'fullnat' && scenario.setUpDirector === undefined;
+  return ['--io', io, ...(ownFullNat ? ['--snat', 'masquerade'] : [])];
 }
 
 /** As an operator would: by ldirectord.cf, or by `ipvsadm` where that has no words for it. */

@@ -58,6 +58,8 @@ export interface LabTopology {
   readonly servers: readonly LabServer[];
   readonly virtualAddress: string;
   readonly virtualPort: number;
+  /** false: no namespaces; everything runs on loopback addresses of this machine itself, without any rights. */
+  readonly isolated: boolean;
 }
 
 const SERVERS = 'servers';
@@ -117,6 +119,7 @@ export function tutorialTopology(mode: LabMode, variation: TutorialVariation = {
     servers: tutorialServers(plan, mode, port, fallback),
     virtualAddress: plan.virtual,
     virtualPort: port,
+    isolated: true,
   };
 }
 
@@ -181,6 +184,26 @@ export function oneHostTopology(): LabTopology {
     }),
     virtualAddress: plan.virtual,
     virtualPort: 80,
+    isolated: true,
+  };
+}
+
+/** The same without any rights: ordinary sockets on loopback addresses and high ports of this machine itself. */
+export function loopbackTopology(): LabTopology {
+  const servers = [1, 2, 3].map((number): LabServer => {
+    const address = `127.0.0.${10 + number}`;
+    const [name, port] = [`rs${number}`, 8080];
+    return { name, host: 'director', address, label: address, listenOn: address, port, fallback: false };
+  });
+  return {
+    mode: 'fullnat',
+    family: 'ipv4',
+    networks: {},
+    hosts: [host('director', 'director', {})],
+    servers,
+    virtualAddress: '127.0.0.120',
+    virtualPort: 8080,
+    isolated: false,
   };
 }
 

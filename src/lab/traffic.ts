@@ -1,5 +1,6 @@
 /** The lab's client: Apache's `ab`, run until every request was answered or lost. */
-import { LabError } from './host.ts';
+import { fileURLToPath } from 'node:url';
+import { hasProgram, LabError } from './host.ts';
 import type { Lab } from './run.ts';
 
 /** What one run of `ab` says about itself. */
@@ -58,6 +59,8 @@ export interface TrafficResult {
   readonly requestsPerSecond: number;
 }
 
+/** Stands in where there is no `ab`, and says its results in the same words. */
+const HTTP_CLIENT = fileURLToPath(new URL('./http-client.js', import.meta.url));
 /** After so many seconds without an answer `ab` gives up, when loss is expected. */
 const STALL_SECONDS = 3;
 /** Runs in a row without a single answer before the rest counts as lost. */
@@ -94,7 +97,8 @@ export async function runTraffic(lab: Lab, options: TrafficOptions): Promise<Tra
 
 async function runAb(lab: Lab, requests: number, concurrency: number, options: TrafficOptions): Promise<AbResult> {
   const patience = options.expectLoss ? ['-r', '-s', String(STALL_SECONDS)] : [];
-  const words = ['ab', ...patience, '-n', String(requests), '-c', String(concurrency), options.url];
+  const amount = ['-n', String(requests), '-c', String(concurrency), options.url];
+  const words = hasProgram('ab') ? ['ab', ...patience, ...amount] : [process.execPath, HTTP_CLIENT, ...amount];
   const { code, stdout, stderr } = await lab.run(lab.client, words, { signal: options.signal });
   const result = parseAb(stdout, stderr);
   if (code !== 0 && result.gaveUp !== null && !options.expectLoss) {

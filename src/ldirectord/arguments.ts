@@ -1,13 +1,27 @@
-/** The command line of ldirectord(8): `[-d] [--] [CONFIG] ACTION`. Options stand before the words. */
+/**
+ * The command line of ldirectord(8): `[-d] [--] [CONFIG] ACTION`. Options stand before the words. Ours are
+ * `--foreground`, and the action `check`, which may stand before its file and be followed by `--json`.
+ */
 import { basename } from 'node:path';
 
-export const ACTIONS = ['start', 'stop', 'restart', 'try-restart', 'reload', 'force-reload', 'status'] as const;
+export const ACTIONS = [
+  'start',
+  'stop',
+  'restart',
+  'try-restart',
+  'reload',
+  'force-reload',
+  'status',
+  'check',
+] as const;
 export type Action = (typeof ACTIONS)[number];
 
 export interface Invocation {
   readonly debug: boolean;
   /** Stays in the foreground but is otherwise the daemon: log file, pid file. */
   readonly foreground: boolean;
+  /** For `check`. */
+  readonly json: boolean;
   readonly action: Action;
   /** As typed, or the default. */
   readonly configuration: string;
@@ -24,14 +38,22 @@ const OPTIONS = {
   help: ['-h', '-?', '--help'],
   version: ['-v', '--version'],
   foreground: ['--foreground'],
+  json: ['--json'],
 } as const;
 
-export const USAGE = `Usage: uldirectord [-d|--debug|--foreground] [--] [CONFIG] ${ACTIONS.join('|')}
+export const USAGE = `Usage: uldirectord [-d|--debug|--foreground] [--] [CONFIG] ${ACTIONS.filter((action) => action !== 'check').join('|')}
+       uldirectord [--json] [CONFIG] check
        uldirectord -h|-?|--help|-v|--version
 
 CONFIG is looked for as /etc/ha.d/CONFIG, /etc/ha.d/conf/CONFIG and CONFIG; the default is ${DEFAULT_CONFIGURATION}.
   -d, --debug     stay in the foreground, log to standard error, more of it
   --foreground    stay in the foreground, log as configured
+  --json          print JSON (check)
+
+check says what CONFIG means and what is wrong with it, and touches nothing.
+
+Exit codes: 0 done; 1 no such file, no daemon to reload, or a stale pid file; 2 CONFIG is wrong; 3 not running
+(status); 255 the words were not understood.
 `;
 
 export function parseArguments(words: readonly string[]): ParsedArguments {
@@ -54,15 +76,26 @@ export function parseArguments(words: readonly string[]): ParsedArguments {
   }
   if (options.has('help')) return 'help';
   if (options.has('version')) return 'version';
-  const [first, second] = words.slice(at);
+  let rest = words.slice(at);
+  if (rest.includes('check')) {
+    if (rest.includes('--json')) options.add('json');
+    rest = rest.filter((word) => word !== '--json');
+    if (rest[0] === 'check' && rest[1] !== undefined && !isAction(rest[1])) rest = [rest[1], 'check'];
+  }
+  const [first, second] = rest;
   const action = second ?? first;
-  if (!(ACTIONS as readonly (string | undefined)[]).includes(action)) return 'usage';
+  if (!isAction(action)) return 'usage';
   const configuration = second === undefined ? DEFAULT_CONFIGURATION : first;
   return {
     debug: options.has('debug'),
     foreground: options.has('foreground'),
-    action: action as Action,
+    json: options.has('json'),
+    action,
     configuration,
     name: second === undefined ? DEFAULT_NAME : basename(configuration),
   };
+}
+
+function isAction(word: string | undefined): word is Action {
+  return (ACTIONS as readonly (string | undefined)[]).includes(word);
 }

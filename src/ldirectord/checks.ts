@@ -104,10 +104,7 @@ function planNegotiate(virtual: VirtualServer, server: RealServer): PlannedCheck
  * or this host cannot. Such a file is correct; it is refused before anything happens rather than half obeyed.
  */
 export async function refuseUnsupported(configuration: Configuration): Promise<void> {
-  const { globalLines, globals, virtuals } = configuration;
-  if (globals.execute.length > 0) {
-    throw refusal(globalLines['execute'], 'execute: not supported yet; start the other configuration by itself');
-  }
+  const { virtuals } = configuration;
   const asked = new Map<CheckerName, string | null>();
   for (const virtual of virtuals) {
     refuseService(virtual);

@@ -4,14 +4,20 @@
  * observed. Beside the original's warnings there are our own for what is accepted but surely not meant.
  */
 import type { AddressFamily } from '../model/service.ts';
+import { oddCharacterWarnings, oddityOf } from './config/characters.ts';
 import { finishVirtual, virtualIdentity } from './config/effective.ts';
 import { type ParseEnvironment, systemEnvironment } from './config/environment.ts';
 import { defaultGlobals, GLOBAL_DIRECTIVES } from './config/global-directives.ts';
 import { ConfigurationError, type ConfigurationWarning, nearestWord, type Place } from './config/problem.ts';
-import { trapWarnings } from './config/traps.ts';
+import { globalTrapWarnings, trapWarnings } from './config/traps.ts';
 import type { Configuration, VirtualServer } from './config/types.ts';
 import type { Written } from './config/values.ts';
 import { type ResolvedBlock, VirtualBlock } from './config/virtual-block.ts';
+
+/** A longer line is surely a mistake; the patterns below take the square of its length. Comments may be longer. */
+const LINE_LENGTH_MAX = 4_096;
+/** Of all blocks together. */
+const REAL_SERVERS_MAX = 65_536;
 
 /** Rejects with a ConfigurationError. */
 export async function parseConfiguration(
@@ -29,6 +35,7 @@ class Reader {
   readonly #blocks: ResolvedBlock[] = [];
   readonly #identities = new Set<string>();
   readonly #warnings: ConfigurationWarning[] = [];
+  #realServers = 0;
 
   constructor(text: string, environment: ParseEnvironment) {
     // Every line keeps its own newline: some error texts repeat it.
@@ -37,6 +44,16 @@ class Reader {
   }
 
   async read(): Promise<Configuration> {
+    try {
+      return await this.#readAll();
+    } catch (error) {
+      if (!(error instanceof ConfigurationError)) throw error;
+      throw error.withRemark(oddityOf(this.#lines[error.line - 1] ?? ''));
+    }
+  }
+
+  async #readAll(): Promise<Configuration> {
+    this.#refuseLongLines();
     let index = 0;
     while (index < this.#lines.length) {
       const head = /^virtual(6)?\s*=\s*([^\n]*)/.exec(this.#lines[index]);
@@ -50,6 +67,14 @@ class Reader {
     const virtuals = this.#blocks.map((block) => finishVirtual(block, this.#globals));
     this.#warnAboutWhole(virtuals);
     return { globals: this.#globals, globalLines: this.#globalLines, virtuals, warnings: this.#warnings };
+  }
+
+  #refuseLongLines(): void {
+    const index = this.#lines.findIndex((raw) => raw.length > LINE_LENGTH_MAX && !/^\s*#/.test(raw));
+    if (index < 0) return;
+    throw new ConfigurationError({ line: index + 1, column: LINE_LENGTH_MAX + 1 }, 'line too long', {
+      expected: `at most ${LINE_LENGTH_MAX} characters`,
+    });
   }
 
   async #readGlobal(index: number): Promise<void> {
@@ -81,7 +106,7 @@ class Reader {
     for (; index < this.#lines.length; index++) {
       const raw = this.#lines[index];
       if (/^\s*#/.test(raw)) continue;
-      const command = /^ {4,}([^\n]+)/.exec(raw.replace(/#.*/, '').replaceAll('\t', '    '));
+      const command = /^ {4,}([^\n]+)/.exec(raw.replace(/#[^\n]*/, '').replaceAll('\t', '    '));
       if (command === null) break;
       block.accept(command[1], raw, this.#written(placeOf(index, raw), ''));
     }
@@ -98,6 +123,12 @@ class Reader {
     }
     this.#identities.add(identity);
     this.#blocks.push(resolved);
+    this.#realServers += resolved.real.length;
+    if (this.#realServers > REAL_SERVERS_MAX) {
+      throw new ConfigurationError(placeOf(start, this.#lines[start]), 'too many real servers', {
+        expected: `at most ${REAL_SERVERS_MAX} in all blocks up to here`,
+      });
+    }
     return index;
   }
 
@@ -108,13 +139,16 @@ class Reader {
         this.#warnings.push({ line: 0, text, origin: 'ldirectord' });
       }
     }
+    this.#warnings.push(...globalTrapWarnings(this.#globals, this.#globalLines));
     for (const virtual of virtuals) this.#warnings.push(...trapWarnings(virtual));
+    this.#warnings.push(...oddCharacterWarnings(this.#lines));
   }
 
   #written(place: Place, value: string): Written {
     return {
       value,
       place,
+      raw: this.#lines[place.line - 1],
       environment: this.#environment,
       warn: (text, origin = 'uipvs') => this.#warnings.push({ line: place.line, text, origin }),
     };

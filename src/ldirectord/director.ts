@@ -9,15 +9,17 @@
  */
 import type { CheckResult } from '../health/checker.ts';
 import type { Clock } from '../health/clock.ts';
-import { ASSUMED_UP, forceDown, type HealthEvent, judge, UNKNOWN } from '../health/monitor.ts';
-import { CheckRunner } from '../health/runner.ts';
+import { ASSUMED_UP, forceDown, type HealthEvent, judge, UNKNOWN, type Verdict } from '../health/monitor.ts';
+import { CheckRunner, type CheckTiming } from '../health/runner.ts';
 import type { Command } from '../model/commands.ts';
 import type { DataPlane } from '../model/data-plane.ts';
 import { IpvsError } from '../model/errors.ts';
+import type { HealthOfService } from '../model/health.ts';
 import type { ServiceKey, ServiceStatus } from '../model/service.ts';
 import type { CheckBench } from './check-bench.ts';
 import { virtualIdentity, virtualName } from './config/effective.ts';
 import type { Configuration, RealServer, VirtualServer } from './config/types.ts';
+import { HealthBook } from './health-book.ts';
 import {
   anyUp,
   describeCommand,
@@ -28,6 +30,7 @@ import {
   type Step,
   stepForPurge,
   stepForService,
+  stepsForLeaving,
   stepsForServers,
   stepsForStop,
   stepsForTransition,
@@ -37,6 +40,8 @@ const FIRST_ROUND_MS = 1_000;
 const RETRY_MS = 1_000;
 /** How often the table is looked at, in case the data plane was restarted in between. */
 const PROBE_MS = 1_000;
+/** How long a server that is not configured any more may serve the connections it has. */
+const DRAIN_MS_MAX = 60_000;
 
 export interface DirectorOptions {
   readonly clock: Clock;
@@ -52,10 +57,16 @@ export interface DirectorOptions {
   inMaintenance?(server: RealServer): boolean;
   /** Hears every result, for the monitor file and debugging. */
   record?(virtual: VirtualServer, server: RealServer, result: CheckResult): void;
+  /** Called when a server has gone up or down, or others are checked now. `health` tells. */
+  healthChanged?(): void;
+  /** Milliseconds since 1970, for `health`. Absent: the computer's. */
+  epochMs?(): number;
 }
 
 /** Nobody answers, or the answer was lost: nothing is known about the table any more, so it is applied anew. */
 const UNREACHABLE_CODES: ReadonlySet<string> = new Set(['ENOPROTOOPT', 'EIO']);
+
+const IN_MAINTENANCE: CheckResult = { healthy: false, message: 'Server in maintenance' };
 
 /** The data plane does not answer any more. */
 class Unreachable extends Error {
@@ -69,9 +80,15 @@ export class Director {
   #services = new Map<string, PlannedService>();
   /** Services the table had when they were last applied. */
   readonly #present = new Set<string>();
+  /** By service: what is not configured any more but has connections, by `address:port`. */
+  readonly #leaving = new Map<string, { readonly servers: ReadonlySet<string>; readonly untilMs: number }>();
+  /** Servers whose transition is still to be applied. */
+  readonly #moved = new Map<PlannedService, Set<PlannedServer>>();
+  readonly #book: HealthBook;
   /** Services of an earlier configuration that are still to be deleted. */
   #gone: readonly ServiceKey[] = [];
-  readonly #fallbackCommandRan = new Map<string, 'start' | 'stop'>();
+  /** The last words of each service's `fallbackcommand`. */
+  readonly #fallbackCommandRan = new Map<string, string>();
   #dataPlane: DataPlane | null = null;
   #complained = false;
   #stopped = false;
@@ -83,6 +100,7 @@ export class Director {
     this.#configuration = configuration;
     this.#options = options;
     this.#runner = new CheckRunner(options);
+    this.#book = new HealthBook(options.epochMs ?? Date.now, () => options.healthChanged?.());
   }
 
   /**
@@ -99,6 +117,11 @@ export class Director {
     const configured = [...this.#gone, ...this.#configuration.virtuals.map(({ key }) => key)];
     this.#gone = configured.filter((key) => !wanted.has(virtualIdentity(key)));
     await this.#take(configuration);
+  }
+
+  /** What is known about every server, and how it came to be. */
+  health(): readonly HealthOfService[] {
+    return this.#book.read();
   }
 
   /** Checks end; services are removed unless `cleanstop=no`. */
@@ -118,20 +141,16 @@ export class Director {
   }
 
   async #take(configuration: Configuration): Promise<boolean> {
-    const before = this.#services;
-    this.#runner.stop();
     this.#cancelTimer();
+    let table: ReadonlyMap<string, ServiceStatus> = new Map();
+    await this.#enqueue(async () => {
+      table = await this.#table();
+    });
+    // From here to the start of the checks nothing is waited for, so no result falls between old and new.
     this.#configuration = configuration;
-    this.#services = new Map();
-    for (const virtual of configuration.virtuals) {
-      const identity = virtualIdentity(virtual.key);
-      const old = before.get(identity)?.servers;
-      this.#services.set(
-        identity,
-        planService(virtual, (key) => old?.get(key)?.health ?? UNKNOWN),
-      );
-    }
-    await this.#enqueue(async () => this.#adopt(await this.#table()));
+    this.#replaceServices(planServices(configuration, this.#services));
+    this.#adopt(table);
+    this.#lookForMaintenance();
     await this.#firstChecks();
     let applied = false;
     await this.#enqueue(async () => {
@@ -143,13 +162,33 @@ export class Director {
     return applied;
   }
 
+  /** What moved and was not applied yet is still to be applied. */
+  #replaceServices(services: Map<string, PlannedService>): void {
+    const moved = [...this.#moved].map(([service, servers]) => [identityOf(service), servers] as const);
+    this.#services = services;
+    this.#moved.clear();
+    this.#book.keep(services, identityOf);
+    for (const [identity, servers] of moved) {
+      const service = services.get(identity);
+      for (const { spec } of servers) {
+        const server = service?.servers.get(keyOf(spec));
+        if (service !== undefined && server !== undefined) this.#noteMoved(service, server);
+      }
+    }
+  }
+
   /** Begins all checks; answers when every server without a history has a result, or after a second. */
   async #firstChecks(): Promise<void> {
+    if (this.#stopped) return;
     const { bench, clock } = this.#options;
     const servers = [...this.#services.values()].flatMap((service) =>
       [...service.servers.values()].map((server) => ({ service, server })),
     );
-    const checks = bench.checksFor(servers, (service, server, result) => this.#hear(service, server, result));
+    const checks = bench.checksFor(
+      servers,
+      (...heard) => this.#hear(...heard),
+      ({ server }) => !this.#inMaintenance(server),
+    );
     const checked = new Set(checks.map(({ server }) => server));
     const waiting = new Set(
       servers.map(({ server }) => server).filter((server) => checked.has(server) && server.health.state === 'unknown'),
@@ -167,26 +206,56 @@ export class Director {
     this.#firstRound = null;
   }
 
-  #hear(service: PlannedService, server: PlannedServer, result: CheckResult): void {
-    const { inMaintenance, record } = this.#options;
-    const forced = inMaintenance?.(server.server) ?? false;
-    const effective = forced ? { healthy: false, message: 'Server in maintenance' } : result;
-    record?.(service.virtual, server.server, effective);
+  #hear(service: PlannedService, server: PlannedServer, found: CheckResult, timing: CheckTiming): void {
+    // The file may have come while the check was under way.
+    const forced = this.#inMaintenance(server.server);
+    const result = forced ? IN_MAINTENANCE : found;
+    server.inMaintenance = forced;
+    this.#options.record?.(service.virtual, server.server, result);
     const verdict = forced
       ? forceDown(server.health)
-      : judge(server.health, effective, service.virtual.effective.failureCount);
-    server.health = verdict.health;
-    let moved = false;
-    for (const event of verdict.events) {
-      if (event.type === 'up' || event.type === 'down') moved = true;
-      else this.#logSoftFailure(service, server, event);
+      : judge(server.health, result, service.virtual.effective.failureCount);
+    this.#takeVerdict(service, server, verdict);
+    this.#book.note(service, server, result, forced ? null : timing);
+  }
+
+  /** Servers in maintenance are down at once, and are not asked until they are out of it. */
+  #lookForMaintenance(): void {
+    for (const service of this.#services.values()) {
+      for (const server of service.servers.values()) {
+        const before = server.inMaintenance;
+        server.inMaintenance = this.#inMaintenance(server.server);
+        if (!server.inMaintenance || (before && server.health.state === 'down')) continue;
+        this.#options.record?.(service.virtual, server.server, IN_MAINTENANCE);
+        this.#takeVerdict(service, server, forceDown(server.health));
+        this.#book.note(service, server, IN_MAINTENANCE, null);
+      }
     }
-    if (this.#firstRound !== null) {
-      this.#firstRound.waiting.delete(server);
+  }
+
+  #inMaintenance(server: RealServer): boolean {
+    return this.#options.inMaintenance?.(server) ?? false;
+  }
+
+  #takeVerdict(service: PlannedService, server: PlannedServer, { health, events }: Verdict): void {
+    server.health = health;
+    for (const event of events)
+      if (event.type !== 'up' && event.type !== 'down') this.#logSoftFailure(service, server, event);
+    const moved = events.some(({ type }) => type === 'up' || type === 'down');
+    if (this.#firstRound?.waiting.delete(server)) {
       if (this.#firstRound.waiting.size === 0) this.#firstRound.done();
-    } else if (moved) {
-      void this.#enqueue(() => this.#applyTransition(service, server));
+    } else if (moved && this.#present.has(identityOf(service))) this.#noteMoved(service, server);
+  }
+
+  /** Those of one service that move together are applied together. */
+  #noteMoved(service: PlannedService, server: PlannedServer): void {
+    const others = this.#moved.get(service);
+    if (others !== undefined) {
+      others.add(server);
+      return;
     }
+    this.#moved.set(service, new Set([server]));
+    void this.#enqueue(() => this.#applyTransition(service));
   }
 
   #logSoftFailure(service: PlannedService, server: PlannedServer, event: HealthEvent): void {
@@ -209,11 +278,37 @@ export class Director {
     }
     for (const [identity, service] of services) {
       if (!this.#present.has(identity)) continue;
-      await this.#carryOut(stepsForServers(service, table.get(identity) ?? null));
+      await this.#fill(identity, service, table.get(identity) ?? null);
       this.#runFallbackCommand(identity, service);
     }
-    for (const key of this.#gone) await this.#purge(key);
-    this.#gone = [];
+    for (const key of this.#gone) {
+      await this.#purge(key);
+      // A reload may have named others meanwhile.
+      this.#gone = this.#gone.filter((each) => each !== key);
+    }
+  }
+
+  async #fill(identity: string, service: PlannedService, actual: ServiceStatus | null): Promise<void> {
+    const { steps, leaving } = stepsForServers(service, actual);
+    this.#leaving.delete(identity);
+    if (leaving.length > 0) {
+      const untilMs = this.#options.clock.nowMs() + DRAIN_MS_MAX;
+      this.#leaving.set(identity, { servers: new Set(leaving.map(keyOf)), untilMs });
+    }
+    await this.#carryOut(steps);
+  }
+
+  /** Servers that are not configured any more go when their connections have ended, or their time is over. */
+  async #purgeLeaving(): Promise<void> {
+    for (const [identity, { servers, untilMs }] of [...this.#leaving]) {
+      const service = this.#services.get(identity);
+      const actual = service === undefined ? null : await this.#find(service.virtual.key);
+      this.#leaving.delete(identity);
+      if (service === undefined || actual === null) continue;
+      const { steps, left } = stepsForLeaving(service, servers, actual, this.#options.clock.nowMs() >= untilMs);
+      if (left.size > 0) this.#leaving.set(identity, { servers: left, untilMs });
+      await this.#carryOut(steps);
+    }
   }
 
   /** Servers without a history that already get traffic count as up. */
@@ -221,45 +316,54 @@ export class Director {
     for (const [identity, service] of this.#services) {
       for (const { spec } of table.get(identity)?.destinations ?? []) {
         const server = service.servers.get(keyOf(spec));
-        if (server?.health.state === 'unknown' && spec.weight > 0) server.health = ASSUMED_UP;
+        if (server?.health.state !== 'unknown' || !server.adoptable || spec.weight === 0) continue;
+        server.health = ASSUMED_UP;
+        this.#book.noteAssumedUp(service, server);
       }
     }
   }
 
-  async #applyTransition(service: PlannedService, server: PlannedServer): Promise<void> {
-    const identity = virtualIdentity(service.virtual.key);
+  async #applyTransition(service: PlannedService): Promise<void> {
+    const identity = identityOf(service);
+    const servers = [...(this.#moved.get(service) ?? [])];
+    this.#moved.delete(service);
     // A reload may have replaced it while this waited.
     if (this.#services.get(identity) !== service) return;
     const actual = await this.#find(service.virtual.key);
     if (actual === null) {
-      if (!(await this.#carryOut([stepForService(service, null)]))) return;
-      this.#present.add(identity);
-      await this.#carryOut(stepsForServers(service, null));
-    } else {
-      const { readdQuiescent } = this.#configuration.globals;
-      await this.#carryOut(stepsForTransition(service, server, actual, readdQuiescent));
+      if (!(await this.#applyAgainIfLost())) this.#present.delete(identity);
+      return;
     }
+    const { readdQuiescent } = this.#configuration.globals;
+    await this.#carryOut(stepsForTransition(service, servers, actual, readdQuiescent));
     this.#runFallbackCommand(identity, service);
   }
 
   async #purge(key: ServiceKey): Promise<void> {
-    this.#present.delete(virtualIdentity(key));
+    const identity = virtualIdentity(key);
+    this.#present.delete(identity);
+    this.#leaving.delete(identity);
+    this.#fallbackCommandRan.delete(identity);
     if ((await this.#find(key)) !== null) await this.#carryOut([stepForPurge(key)]);
   }
 
   /** Once when the last server goes down, once when the first comes up, and once at the start. */
   #runFallbackCommand(identity: string, service: PlannedService): void {
     const { effective, key, protocol } = service.virtual;
+    if (effective.fallbackCommand === null) return;
     const word = anyUp(service) ? 'stop' : 'start';
-    if (effective.fallbackCommand === null || this.#fallbackCommandRan.get(identity) === word) return;
-    this.#fallbackCommandRan.set(identity, word);
-    this.#options.runCommand?.(`${effective.fallbackCommand} ${word} ${virtualName(key)} ${protocol}`);
+    const command = `${effective.fallbackCommand} ${word} ${virtualName(key)} ${protocol}`;
+    if (this.#fallbackCommandRan.get(identity) === command) return;
+    this.#fallbackCommandRan.set(identity, command);
+    this.#options.runCommand?.(command);
   }
 
   /** Answers whether every step was accepted. A refusal is logged and does not keep the others back. */
   async #carryOut(steps: readonly Step[]): Promise<boolean> {
     let accepted = true;
-    for (const { command, words } of steps) {
+    for (const { command, words, opens } of steps) {
+      // It went down since the steps were made; its own transition is waiting behind this.
+      if (opens !== undefined && opens.health.state !== 'up') continue;
       try {
         await this.#ask(command);
         this.#options.log(words);
@@ -347,7 +451,9 @@ export class Director {
 
   async #probe(): Promise<void> {
     if (this.#stopped || this.#firstRound !== null) return;
+    this.#lookForMaintenance();
     if (this.#complained) return this.#applyAll();
+    await this.#purgeLeaving();
     const [identity] = this.#present;
     const service = identity === undefined ? undefined : this.#services.get(identity);
     if (service === undefined) {
@@ -355,13 +461,53 @@ export class Director {
       return;
     }
     if ((await this.#find(service.virtual.key)) !== null) return;
-    // One service may have been deleted by hand, which is to be respected. All of them gone is a restart.
+    if (!(await this.#applyAgainIfLost())) this.#present.delete(identity);
+  }
+
+  /**
+   * A service that is missing may have been deleted by hand, which is to be respected. All of them gone is a restart
+   * of the data plane; then everything is applied again, and the answer is true.
+   */
+  async #applyAgainIfLost(): Promise<boolean> {
     const table = await this.#table();
-    if ([...this.#present].some((each) => table.has(each))) {
-      this.#present.delete(identity);
-      return;
-    }
+    if ([...this.#present].some((each) => table.has(each))) return false;
     this.#options.log('The data plane has lost the configured services; they are added again');
     await this.#applyAll();
+    return true;
   }
+}
+
+/** Servers that stay what they are, checked as they are, keep what is known about them, whichever service they are in. */
+function planServices(
+  { virtuals }: Configuration,
+  before: ReadonlyMap<string, PlannedService>,
+): Map<string, PlannedService> {
+  const elsewhere = new Map<string, PlannedServer>();
+  for (const service of before.values()) {
+    for (const server of service.servers.values()) elsewhere.set(hostAndCheck(server), server);
+  }
+  const services = new Map<string, PlannedService>();
+  for (const virtual of virtuals) {
+    const identity = virtualIdentity(virtual.key);
+    const old = before.get(identity)?.servers;
+    const service = planService(virtual, (key, server, checkIdentity) => {
+      const own = old?.get(key);
+      if (own?.checkIdentity === checkIdentity) return own;
+      const other = elsewhere.get(hostAndCheck({ server, checkIdentity }));
+      if (other !== undefined) return other;
+      // Dead as far as was known, and now checked in another way: only a good check brings it back.
+      const adoptable = own === undefined || (own.health.state !== 'down' && own.adoptable);
+      return { health: UNKNOWN, inMaintenance: false, adoptable };
+    });
+    services.set(identity, service);
+  }
+  return services;
+}
+
+function identityOf({ virtual }: PlannedService): string {
+  return virtualIdentity(virtual.key);
+}
+
+function hostAndCheck({ server, checkIdentity }: Pick<PlannedServer, 'server' | 'checkIdentity'>): string {
+  return `${server.address} ${server.port} ${checkIdentity}`;
 }

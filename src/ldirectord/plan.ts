@@ -5,8 +5,9 @@
 
 import type { Health } from '../health/monitor.ts';
 import type { Command } from '../model/commands.ts';
-import type { DestinationKey, DestinationSpec } from '../model/destination.ts';
+import type { DestinationKey, DestinationSpec, DestinationStatus } from '../model/destination.ts';
 import { formatEndpoint, formatServiceKey, type ServiceKey, type ServiceStatus } from '../model/service.ts';
+import { identityOfCheck } from './check-words.ts';
 import { virtualName } from './config/effective.ts';
 import type { RealServer, VirtualServer } from './config/types.ts';
 import { destinationSpec, fallbackSpec, serviceSpec } from './specs.ts';
@@ -15,13 +16,24 @@ export interface Step {
   readonly command: Command;
   /** Log line once it has been done. */
   readonly words: string;
+  /** This step gives traffic to that server: it is left out when the server goes down before it is taken. */
+  readonly opens?: PlannedServer;
 }
 
 export interface PlannedServer {
   readonly server: RealServer;
   readonly spec: DestinationSpec;
+  /** How it is checked: what is known about a server stays true for as long as this stays the same. */
+  readonly checkIdentity: string;
   health: Health;
+  /** The operator has put it into maintenance, where it is down whatever its checks say. */
+  inMaintenance: boolean;
+  /** Whether traffic that the table sends it already shows that it is up, while nothing else is known. */
+  readonly adoptable: boolean;
 }
+
+/** What is known about a server from before. */
+export type KnownServer = Pick<PlannedServer, 'health' | 'inMaintenance' | 'adoptable'>;
 
 export interface PlannedService {
   readonly virtual: VirtualServer;
@@ -29,12 +41,18 @@ export interface PlannedService {
   readonly servers: ReadonlyMap<string, PlannedServer>;
 }
 
-export function planService(virtual: VirtualServer, healthOf: (key: string) => Health): PlannedService {
+export function planService(
+  virtual: VirtualServer,
+  known: (key: string, server: RealServer, checkIdentity: string) => KnownServer,
+): PlannedService {
   const servers = new Map<string, PlannedServer>();
   for (const server of virtual.real) {
     const spec = destinationSpec(virtual, server);
     const key = keyOf(spec);
-    if (!servers.has(key)) servers.set(key, { server, spec, health: healthOf(key) });
+    if (servers.has(key)) continue;
+    const checkIdentity = identityOfCheck(virtual, server);
+    const { health, inMaintenance, adoptable } = known(key, server, checkIdentity);
+    servers.set(key, { server, spec, checkIdentity, health, inMaintenance, adoptable });
   }
   return { virtual, servers };
 }
@@ -56,30 +74,70 @@ export function stepForService({ virtual }: PlannedService, actual: ServiceStatu
     : { command: { name: 'editService', service }, words: `Changed virtual server: ${name}` };
 }
 
-/** Brings all destinations of a service into their final state, each at once; strangers among them are purged. */
-export function stepsForServers(service: PlannedService, actual: ServiceStatus | null): Step[] {
+/**
+ * Brings all destinations of a service into their final state, each at once. Strangers among them go; those that
+ * have connections are `leaving`: weight 0 first, because a connection whose destination is deleted is cut.
+ */
+export function stepsForServers(
+  service: PlannedService,
+  actual: ServiceStatus | null,
+): { readonly steps: readonly Step[]; readonly leaving: readonly DestinationKey[] } {
   const table = new TablePlan(service, actual);
   const servers = [...service.servers.values()];
   const fallback = fallbackSpec(service.virtual);
   // Whoever takes traffic comes first, so that the service is not without servers in between.
   for (const server of servers) if (server.health.state === 'up') settleServer(table, server, 'enter');
   for (const server of servers) if (server.health.state !== 'up') settleServer(table, server, 'enter');
+  const busy = new Set((actual?.destinations ?? []).filter(isBusy).map(({ spec }) => keyOf(spec)));
+  const leaving: DestinationKey[] = [];
   for (const spec of table.strangers(fallback)) {
-    table.delete(spec, `Purged real server (start): ${table.named(spec)}`);
+    if (!busy.has(keyOf(spec))) {
+      table.delete(spec, `Purged real server (start): ${table.named(spec)}`);
+      continue;
+    }
+    leaving.push(spec);
+    if (spec.weight > 0) {
+      table.set({ ...spec, weight: 0 }, `Draining real server before it is purged: ${table.named(spec)}`);
+    }
   }
   settleFallback(table);
-  return table.steps;
+  return { steps: table.steps, leaving };
 }
 
-/** One server went up or down. Nobody else is touched, so what an operator changed by hand stays. */
+function isBusy({ activeConnections, inactiveConnections }: DestinationStatus): boolean {
+  return activeConnections + inactiveConnections > 0;
+}
+
+/** Deletes those of `leaving` that have no connection left, or all of them when it is `late`; `left` wait on. */
+export function stepsForLeaving(
+  service: PlannedService,
+  leaving: ReadonlySet<string>,
+  actual: ServiceStatus,
+  late: boolean,
+): { readonly steps: readonly Step[]; readonly left: ReadonlySet<string> } {
+  const table = new TablePlan(service, actual);
+  const left = new Set<string>();
+  const connections = new Map(actual.destinations.map((each) => [keyOf(each.spec), each.activeConnections]));
+  for (const spec of table.strangers(fallbackSpec(service.virtual))) {
+    const key = keyOf(spec);
+    if (!leaving.has(key)) continue;
+    if (connections.get(key) === 0 || late) table.delete(spec, `Purged real server (start): ${table.named(spec)}`);
+    else left.add(key);
+  }
+  return { steps: table.steps, left };
+}
+
+/** These servers went up or down. Nobody else is touched, so what an operator changed by hand stays. */
 export function stepsForTransition(
   service: PlannedService,
-  server: PlannedServer,
+  servers: readonly PlannedServer[],
   actual: ServiceStatus,
   readdQuiescent: boolean,
-): Step[] {
+): readonly Step[] {
   const table = new TablePlan(service, actual);
-  settleServer(table, server, readdQuiescent ? 'readd' : 'leave');
+  // Whoever takes traffic comes first, so that the service is not without servers in between.
+  const inOrder = [...servers].sort((a, b) => Number(b.health.state === 'up') - Number(a.health.state === 'up'));
+  for (const server of inOrder) settleServer(table, server, readdQuiescent ? 'readd' : 'leave');
   settleFallback(table);
   return table.steps;
 }
@@ -121,9 +179,10 @@ class TablePlan {
   }
 
   /** Adds or changes. */
-  set(destination: DestinationSpec, words: string): void {
+  set(destination: DestinationSpec, words: string, opens?: PlannedServer): void {
     const name = this.find(destination) === undefined ? 'addDestination' : 'editDestination';
-    this.steps.push({ command: { name, service: this.service.virtual.key, destination }, words });
+    const command = { name, service: this.service.virtual.key, destination } as const;
+    this.steps.push({ command, words, ...(opens === undefined ? {} : { opens }) });
     this.#table.set(keyOf(destination), destination);
   }
 
@@ -139,13 +198,14 @@ class TablePlan {
 }
 
 /** `absent`: what happens to a quiescent server that is not in the table: it enters, it is added again, nothing. */
-function settleServer(table: TablePlan, { spec, health }: PlannedServer, absent: 'enter' | 'readd' | 'leave'): void {
+function settleServer(table: TablePlan, server: PlannedServer, absent: 'enter' | 'readd' | 'leave'): void {
+  const { spec, health } = server;
   const current = table.find(spec);
   const name = table.named(spec);
   if (health.state === 'up') {
     if (current !== undefined && sameSettings(current, spec)) return;
     const verb = current === undefined ? 'Added' : 'Restored';
-    table.set(spec, `${verb} real server: ${name} (Weight set to ${spec.weight})`);
+    table.set(spec, `${verb} real server: ${name} (Weight set to ${spec.weight})`, server);
     return;
   }
   const fallback = fallbackSpec(table.service.virtual);

@@ -3,17 +3,21 @@
  * itself behind and ends when that has applied the table, so what goes wrong is seen where it was asked for.
  */
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import type { ServiceManager } from '../control/service-manager.ts';
 import type { DataPlane } from '../model/data-plane.ts';
 import { type Invocation, parseArguments, USAGE } from './arguments.ts';
 import { refuseUnsupported } from './checks.ts';
 import { errorText } from './config/environment.ts';
-import { ConfigurationError, formatProblem } from './config/problem.ts';
-import type { Configuration } from './config/types.ts';
+import { ConfigurationError, formatExcerpt, formatProblem } from './config/problem.ts';
+import type { Configuration, DaemonState } from './config/types.ts';
 import { parseConfiguration } from './config.ts';
 import { runDaemon } from './daemon.ts';
-import { formatPlainLine, type Log, openLog } from './log.ts';
+import { type Checked, checkReport, checkText } from './describe.ts';
+import { calledByItself, executeOthers, type Others } from './execute.ts';
+import type { HealthDesk } from './health-reporter.ts';
+import { formatPlainLine, type Log, openLog, type SendDatagram } from './log.ts';
 import { PidFile } from './pid-file.ts';
 
 export interface ProgramIo {
@@ -23,6 +27,12 @@ export interface ProgramIo {
   readonly stderrIsTerminal: boolean;
   /** Rejects with a sentence while no data plane answers. */
   connect(): Promise<DataPlane>;
+  /** Where health is told; absent: nowhere. */
+  connectHealth?(): Promise<HealthDesk>;
+  /** For syslog; absent: logger(1) has to do. */
+  readonly sendDatagram?: SendDatagram;
+  /** Told how the daemon fares. */
+  readonly serviceManager?: ServiceManager;
   /** What starts this program again; its words must contain `ldirectord`. */
   readonly self: { readonly command: string; readonly words: readonly string[] };
   /** UIPVS_RUN_DIR: another directory for pid files. UIPVS_HA_DIR: another one for configurations. */
@@ -39,6 +49,9 @@ const WRONG_USAGE = 255;
 const DETACHED = 'UIPVS_LDIRECTORD_DETACHED';
 const VERSION_LINE = 'Linux Director v1.186-ha (uldirectord of uipvs)\n';
 const STOP_POLL_MS = 100;
+/** A device without an end is no configuration. */
+const FILE_BYTES_MAX = 16 * 1024 * 1024;
+const CHUNK_BYTES = 65_536;
 
 /** What the detached copy tells the one that started it. */
 interface StartReport {
@@ -73,7 +86,8 @@ class Program {
   }
 
   async run(): Promise<number> {
-    const { action, configuration: written } = this.#invocation;
+    const { action, configuration: written, name } = this.#invocation;
+    if (calledByItself(this.#io.environment, name)) return DONE;
     const path = this.#findConfiguration();
     // A running daemon can be stopped whatever has become of its file.
     if (action === 'stop' && (path !== null || this.#pidFile.read().type === 'running')) return this.#stop();
@@ -82,6 +96,7 @@ class Program {
       return FAILED;
     }
     if (action === 'status') return this.#status(path);
+    if (action === 'check') return this.#check(path);
     const configuration = await this.#read(path);
     if (configuration === null) return REFUSED;
     const state = this.#pidFile.read();
@@ -113,21 +128,45 @@ class Program {
   /** Says warnings and the error; `null` after an error. */
   async #read(path: string): Promise<Configuration | null> {
     const { stderr, stderrIsTerminal } = this.#io;
-    try {
-      const configuration = await readConfiguration(path);
-      // The detached copy reads the file once more; nobody hears it.
-      for (const warning of configuration.warnings) stderr(`${formatProblem('Warning', process.pid, path, warning)}\n`);
-      return configuration;
-    } catch (error) {
-      if (!(error instanceof ConfigurationError)) throw error;
-      // The text may end in a blank after a newline, which the original prints too.
-      stderr(`${formatProblem('Error', process.pid, path, { line: error.line, text: error.message })}\n`);
-      if (stderrIsTerminal && error.hint !== null) stderr(`  ${error.hint}\n`);
-      return null;
+    const { configuration, error, text } = await loadConfiguration(path);
+    // The detached copy reads the file once more; nobody hears it.
+    for (const warning of configuration?.warnings ?? []) {
+      stderr(`${formatProblem('Warning', process.pid, path, warning)}\n`);
     }
+    if (error === null) return configuration;
+    this.#sayError(path, error);
+    if (stderrIsTerminal) stderr(formatExcerpt(error, text));
+    return null;
   }
 
-  #status(path: string): number {
+  #sayError(path: string, { line, message }: ConfigurationError): void {
+    // The text may end in a blank after a newline, which the original prints too.
+    this.#io.stderr(`${formatProblem('Error', process.pid, path, { line, text: message })}\n`);
+  }
+
+  async #check(path: string): Promise<number> {
+    const { stdout, stderr } = this.#io;
+    const checked = await loadConfiguration(path);
+    const { error } = checked;
+    if (this.#invocation.json) stdout(`${JSON.stringify(checkReport(checked), null, 2)}\n`);
+    else if (error === null) stdout(checkText(checked));
+    else {
+      this.#sayError(path, error);
+      stderr(checkText(checked));
+    }
+    return error === null ? DONE : REFUSED;
+  }
+
+  async #status(path: string): Promise<number> {
+    const answer = this.#ownStatus(path);
+    // Where the file is broken it is not known who belongs to it.
+    const configuration = await readConfiguration(path).catch(() => null);
+    const others = configuration?.globals.execute ?? [];
+    await executeOthers(this.#others(), others, 'status', (text) => this.#io.stdout(`${text}\n`));
+    return answer;
+  }
+
+  #ownStatus(path: string): number {
     const state = this.#pidFile.read();
     if (state.type === 'running') {
       this.#io.stderr(`ldirectord for ${path} is running with pid: ${state.pid}\n`);
@@ -195,6 +234,7 @@ class Program {
     const { debug } = this.#invocation;
     const log = this.#openLog(configuration, asDaemon);
     let current = log;
+    const others = this.#others();
     const write = Object.assign((text: string) => current(text), { close: () => current.close() });
     if (asDaemon) {
       try {
@@ -213,6 +253,7 @@ class Program {
       configuration,
       read: () => readConfiguration(path),
       connect: this.#io.connect,
+      ...(this.#io.connectHealth === undefined ? {} : { connectHealth: this.#io.connectHealth }),
       log: write,
       ...(debug ? { debug: (text: string) => this.#io.stderr(`${text}\n`) } : {}),
       moveLog: (fresh) => {
@@ -223,15 +264,38 @@ class Program {
       started: (applied) => {
         if (this.#detached) report({ applied });
       },
+      entered: (state, sentence) => this.#tellServiceManager(state, sentence),
+      others,
     });
     if (asDaemon) this.#pidFile.remove();
     write.close();
     return DONE;
   }
 
+  /** `execute` means this program; other directories hold good for it as well. */
+  #others(): Others {
+    const { self, environment } = this.#io;
+    return { ...self, environment, directory: process.cwd(), name: this.#invocation.name };
+  }
+
+  #tellServiceManager(state: DaemonState, sentence: string): void {
+    const { serviceManager } = this.#io;
+    if (state === 'running') serviceManager?.ready(sentence);
+    else if (state === 'reloading') serviceManager?.reloading();
+    else if (state === 'stopping') serviceManager?.stopping();
+    else {
+      serviceManager?.status(sentence);
+      serviceManager?.guard(() => true);
+    }
+  }
+
   #openLog({ globals }: Configuration, asDaemon: boolean): Log {
-    const { stderr, stdout } = this.#io;
-    if (asDaemon) return openLog(globals.logFile, this.#invocation.name, (text) => stderr(`${text}\n`));
+    const { stderr, stdout, sendDatagram } = this.#io;
+    if (asDaemon) {
+      const complain = (text: string) => stderr(`${text}\n`);
+      const places = sendDatagram === undefined ? { complain } : { complain, sendDatagram };
+      return openLog(globals.logFile, this.#invocation.name, places);
+    }
     const debug = this.#invocation.debug;
     const log = (text: string) => (debug ? stderr(`${text}\n`) : stdout(`${formatPlainLine(new Date(), text)}\n`));
     return Object.assign(log, { close() {} });
@@ -246,15 +310,46 @@ function report(message: StartReport): void {
   });
 }
 
-/** Rejects with a ConfigurationError, also for what is right but not supported yet. */
+/** Rejects with a ConfigurationError, also for what is right but cannot be done here. */
 export async function readConfiguration(path: string): Promise<Configuration> {
-  let text: string;
+  const { configuration, error } = await loadConfiguration(path);
+  if (configuration === null) throw error;
+  return configuration;
+}
+
+/** Reads the file once: it may be a pipe. */
+async function loadConfiguration(path: string): Promise<Checked> {
+  let text = '';
   try {
-    text = readFileSync(path, 'utf8');
+    text = readText(path);
+    const configuration = await parseConfiguration(text);
+    await refuseUnsupported(configuration);
+    return { path, text, configuration, error: null };
+  } catch (error) {
+    if (!(error instanceof ConfigurationError)) throw error;
+    return { path, text, configuration: null, error };
+  }
+}
+
+/** Throws a ConfigurationError about the file as a whole. */
+function readText(path: string): string {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  let fd: number | null = null;
+  try {
+    fd = openSync(path, 'r');
+    for (;;) {
+      const chunk = Buffer.alloc(CHUNK_BYTES);
+      const length = readSync(fd, chunk);
+      if (length === 0) return Buffer.concat(chunks).toString('utf8');
+      chunks.push(chunk.subarray(0, length));
+      bytes += length;
+      if (bytes > FILE_BYTES_MAX) break;
+    }
   } catch {
     throw new ConfigurationError({ line: 0, column: 1 }, `can not open file ${path}`);
+  } finally {
+    if (fd !== null) closeSync(fd);
   }
-  const configuration = await parseConfiguration(text);
-  await refuseUnsupported(configuration);
-  return configuration;
+  throw new ConfigurationError({ line: 0, column: 1 }, `file ${path} has more than ${FILE_BYTES_MAX} bytes`);
 }

@@ -13,6 +13,10 @@ export interface Capabilities {
   readonly schedulers: readonly string[];
   readonly fullNat: boolean;
   readonly persistence: boolean;
+  /** Payload that names a client: `sip`. */
+  readonly persistenceEngines: boolean;
+  /** Services for every port of an address (0), and for the address 0.0.0.0 or :: as it stands. */
+  readonly wildcards: boolean;
   readonly marks: boolean;
   readonly sync: boolean;
 }

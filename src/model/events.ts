@@ -1,5 +1,6 @@
 /** What a data plane tells without being asked. */
 import type { DestinationSpec } from './destination.ts';
+import type { HealthEvent } from './health.ts';
 import type { ServiceKey, ServiceSpec } from './service.ts';
 
 export type DataPlaneEvent =
@@ -19,4 +20,6 @@ export type DataPlaneEvent =
   | { readonly type: 'flushed' }
   | { readonly type: 'links-changed'; readonly links: readonly string[] }
   /** Something the operator should read: a worker was replaced, a link cannot be served. */
-  | { readonly type: 'notice'; readonly level: 'info' | 'warning' | 'error'; readonly message: string };
+  | { readonly type: 'notice'; readonly level: 'info' | 'warning' | 'error'; readonly message: string }
+  /** Told by the daemon beside its data plane, which knows nothing of it. */
+  | HealthEvent;

@@ -37,3 +37,10 @@ export const API_COMMANDS_MAX = 4_096;
 export const API_CLIENTS_MAX = 1_024;
 export const API_WATCHERS_MAX = 64;
 export const API_WATCHER_BACKLOG_BYTES_MAX = 1024 * 1024;
+
+/** Programs whose health reports are held, the services of a report, the servers of each, and what is told of one. */
+export const HEALTH_SOURCES_MAX = 64;
+export const HEALTH_SERVICES_MAX = 4_096;
+export const HEALTH_SERVERS_MAX = 4_096;
+export const HEALTH_CHANGES_MAX = 20;
+export const HEALTH_REASON_CHARACTERS_MAX = 200;

@@ -10,6 +10,20 @@ export interface Timeouts {
 
 export const DEFAULT_TIMEOUTS: Timeouts = { tcpSeconds: 900, tcpFinSeconds: 120, udpSeconds: 300 };
 
+/** 0 leaves a value alone. EINVAL for what is no whole number of seconds or too long; then nothing has changed. */
+export function mergeTimeouts(current: Timeouts, wanted: Timeouts): Timeouts {
+  for (const name of ['tcpSeconds', 'tcpFinSeconds', 'udpSeconds'] as const) {
+    const value: unknown = wanted?.[name];
+    if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= SECONDS_MAX) continue;
+    throw new IpvsError('EINVAL', `timeouts.${name} must be a whole number of seconds, 0 to ${SECONDS_MAX}`);
+  }
+  return {
+    tcpSeconds: wanted.tcpSeconds || current.tcpSeconds,
+    tcpFinSeconds: wanted.tcpFinSeconds || current.tcpFinSeconds,
+    udpSeconds: wanted.udpSeconds || current.udpSeconds,
+  };
+}
+
 /** Kernel ticks a second (HZ) of the recorded kernel; persistence timeouts in /proc are in ticks. */
 export const TICKS_PER_SECOND = 250;
 

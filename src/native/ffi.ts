@@ -48,6 +48,16 @@ export function loadForeignFunctions(): ForeignFunctions {
   return loaded;
 }
 
+/** Whether `loadForeignFunctions` would answer. */
+export function nativeCallsWork(): boolean {
+  try {
+    loadForeignFunctions();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 function loadKoffi(): ForeignFunctions {
   if (process.platform !== 'linux') {
     throw new NativeUnavailableError(`needs Linux, and this is ${process.platform}; use a Linux host or container`);

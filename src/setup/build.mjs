@@ -1,11 +1,24 @@
-/** From src/ to dist/: TypeScript's compiler, the programs in dist/bin made executable, manual pages, completions. */
+/** From src/ and native-free/ to dist/: TypeScript's compiler, the programs in dist/bin made executable, manual pages, completions. */
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { installCompiler } from './packages.mjs';
 import { run, say } from './terminal.mjs';
 
 /** Holds the fingerprint of the sources that dist/ was built from. */
 const STAMP = 'dist/.built';
+/** Where the compiler writes before the files take their places. */
+const EMITTED = 'dist/.emitted';
+/** The rooms of src/ lie at the top of dist/, and native-free/ beside them. */
+const SOURCES = [
+  { from: 'src', to: 'dist' },
+  { from: 'native-free', to: 'dist/native-free' },
+];
+/** The same step in imports between the two: from a program in bin/ to native-free/, and back to the rooms. */
+const IMPORTS = {
+  src: (text) => text.replaceAll(/(['"])\.\.\/((?:\.\.\/)+native-free\/)/g, '$1$2'),
+  'native-free': (text) => text.replaceAll(/(['"](?:\.\.\/)+)src\//g, '$1'),
+};
 /** What the built `uipvs` writes itself: the word that does, and where to. */
 const DOCUMENTS = { man: 'dist/man', completion: 'dist/completions' };
 
@@ -23,7 +36,7 @@ function filesBelow(folder, ending) {
 /** @param {string} root */
 function fingerprint(root) {
   const hash = createHash('sha256');
-  const files = filesBelow(join(root, 'src'), '.ts').map((file) => join('src', file));
+  const files = SOURCES.flatMap(({ from }) => filesBelow(join(root, from), '.ts').map((file) => join(from, file)));
   for (const file of [...files.sort(), 'tsconfig.json', 'package-lock.json']) {
     const { mtimeMs, size } = statSync(join(root, file));
     hash.update(`${file} ${mtimeMs} ${size}\n`);
@@ -42,9 +55,23 @@ function removeOrphans(root) {
   for (const file of filesBelow(join(root, 'dist'), '.js')) {
     if (file.startsWith('.bench')) continue;
     const stem = file.slice(0, -'.js'.length);
-    if (existsSync(join(root, 'src', `${stem}.ts`))) continue;
+    const source = stem.startsWith('native-free/') ? stem : join('src', stem);
+    if (existsSync(join(root, `${source}.ts`))) continue;
     for (const ending of ['.js', '.d.ts']) rmSync(join(root, 'dist', stem + ending), { force: true });
   }
+}
+
+/** @param {string} root */
+function putInPlace(root) {
+  for (const { from, to } of SOURCES) {
+    const emitted = join(root, EMITTED, from);
+    for (const file of filesBelow(emitted, '.js').concat(filesBelow(emitted, '.d.ts'))) {
+      const target = join(root, to, file);
+      mkdirSync(dirname(target), { recursive: true });
+      writeFileSync(target, IMPORTS[from](readFileSync(join(emitted, file), 'utf8')));
+    }
+  }
+  rmSync(join(root, EMITTED), { recursive: true, force: true });
 }
 
 /**
@@ -56,6 +83,7 @@ export async function build(root) {
   const before = fingerprint(root);
   rmSync(join(root, STAMP), { force: true });
   removeOrphans(root);
+  await installCompiler(root);
   const compiler = join(root, 'node_modules/typescript/bin/tsc');
   const { code, output } = await run(process.execPath, [compiler, '-p', 'tsconfig.json'], { cwd: root });
   if (output.trim() !== '') process.stderr.write(output);
@@ -63,6 +91,7 @@ export async function build(root) {
     say('the build failed.');
     return false;
   }
+  putInPlace(root);
   for (const file of filesBelow(join(root, 'dist/bin'), '.js')) chmodSync(join(root, 'dist/bin', file), 0o755);
   for (const [word, folder] of Object.entries(DOCUMENTS)) {
     const words = [join(root, 'dist/bin/uipvs.js'), word, '--write', join(root, folder)];

@@ -68,6 +68,23 @@ export async function installPackages(root) {
   }
 }
 
+/**
+ * The compiler's program is an optional package, one for each platform: whoever left optional packages out has a
+ * compiler without it.
+ * @param {string} root
+ */
+export async function installCompiler(root) {
+  const description = join(root, 'node_modules/typescript/package.json');
+  if (!existsSync(description)) return;
+  const { version } = JSON.parse(readFileSync(description, 'utf8'));
+  const name = `@typescript/typescript-${process.platform}-${process.arch}`;
+  if (existsSync(join(root, 'node_modules', name))) return;
+  say(`installing the compiler for this platform, ${name} (npm) ...`);
+  const words = ['install', '--no-save', '--omit=optional', '--no-audit', '--no-fund', `${name}@${version}`];
+  const { code, output } = await run('npm', words, { cwd: root });
+  if (code !== 0) throw new SetUpError(`the compiler could not be installed.\n${firstErrors(output)}`);
+}
+
 /** What npm says first; after that come the words of its help. */
 function firstErrors(output) {
   const errors = output.split('\n').filter((line) => line.startsWith('npm error'));

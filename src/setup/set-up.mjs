@@ -23,9 +23,11 @@ export const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
 /**
  * For the lab: throws a SetUpError when one of its programs is missing and cannot be installed.
+ * @param {'tools of the lab' | 'nothing of the system'} [need] the second for a lab without namespaces
  */
-export async function setUpForLab() {
-  await setUpPackages(LAB_TOOLS, 'required');
+export async function setUpForLab(need = 'tools of the lab') {
+  if (need === 'tools of the lab') await setUpPackages(LAB_TOOLS, 'required');
+  else if (!packagesAreCurrent(ROOT)) await installPackages(ROOT);
   if (!buildIsCurrent(ROOT)) {
     say('building (tsc) ...');
     if (!(await build(ROOT))) throw new SetUpError('the lab cannot start without the built files.');

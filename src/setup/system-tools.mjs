@@ -30,6 +30,7 @@ export const TEST_TOOLS = [
   { package: 'ethtool', present: () => isOnPath('ethtool') },
   { package: 'tcpdump', present: () => isOnPath('tcpdump') },
   { package: 'tshark', present: () => isOnPath('tshark') },
+  { package: 'python3-aiosmtpd', present: () => existsSync('/usr/lib/python3/dist-packages/aiosmtpd') },
 ];
 
 /** @type {readonly Tool[]} What single scenarios of the lab need, and their tests. */

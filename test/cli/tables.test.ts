@@ -39,7 +39,7 @@ async function uipvs(words: readonly string[], pictures = 1, terminal: Terminal 
       return pauses.length < pictures;
     },
     installation: { programs: '/nowhere', linkDirectory: '/nowhere', alternatives: null, standardPath: [] },
-    connect: async () => Object.assign(daemon, { status }),
+    connect: async () => Object.assign(daemon, { status, health: status }),
     backEnds: async () => [],
     guard: () => Promise.reject(new Error('nobody asks for it here')),
   };

@@ -10,6 +10,10 @@ import { FakeDataPlane, server, tcpService } from '../support/fake-data-plane.ts
 const web = tcpService('192.0.2.1', 80);
 
 class FakeDaemon extends FakeDataPlane {
+  async health() {
+    return [];
+  }
+
   async status() {
     return {
       daemon: {

@@ -19,6 +19,9 @@ async function read(...words: string[]) {
 describe('the options of uipvsd', () => {
   test('without words everything has its preset', async () => {
     expect((await read()).options).toEqual({
+      dataPlane: 'auto',
+      sendProxy: null,
+      acceptProxy: [],
       io: null,
       sourceNat: 'none',
       connectionsMax: 1_048_576,
@@ -42,6 +45,9 @@ describe('the options of uipvsd', () => {
       'debug',
     );
     expect(options).toEqual({
+      dataPlane: 'auto',
+      sendProxy: null,
+      acceptProxy: [],
       io: 'pcap',
       sourceNat: '192.0.2.10',
       connectionsMax: 5_000,

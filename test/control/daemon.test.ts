@@ -217,7 +217,9 @@ describe('the process uipvsd', () => {
     child.kill('SIGTERM');
     const { code, stdout, stderr } = await finished;
     expect(code).toBe(0);
-    expect(stdout).toBe(`uipvsd ready: fake, namespace ${networkNamespace()}, socket ${at.socket}, links eth0, lo\n`);
+    expect(stdout).toBe(
+      `uipvsd ready: fake, data plane fake (for tests), namespace ${networkNamespace()}, socket ${at.socket}, links eth0, lo\n`,
+    );
     for (const line of stderr.trimEnd().split('\n')) expect(JSON.parse(line)).toMatchObject({ program: 'uipvsd' });
     expect(existsSync(at.socket)).toBe(false);
     expect(existsSync(at.socket.replace('.sock', '.pid'))).toBe(false);

@@ -16,5 +16,5 @@ export function compileSources(name: string): Compiled {
   execFileSync('npx', ['tsc', '-p', 'tsconfig.json', '--outDir', folder], { cwd: root, stdio: 'ignore' });
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
-  return { folder, remove: () => rmSync(folder, { recursive: true, force: true }) };
+  return { folder: join(folder, 'src'), remove: () => rmSync(folder, { recursive: true, force: true }) };
 }

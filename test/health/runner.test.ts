@@ -100,7 +100,53 @@ test('after stop nothing is heard, nothing begins, no timer is left', async () =
   expect(clock.timerCount).toBe(0);
 });
 
-test('jitter only ever shortens an interval', async () => {
+test('a new list leaves what is the same in it in its rhythm, and ends the rest', async () => {
+  const { clock, runner, begun, heard, check } = world(() => 900);
+  const kept: CheckResult[] = [];
+  runner.start([check('a'), check('b')]);
+  // However often the list is replaced: the check that is under way comes to its end.
+  for (let round = 0; round < 9; round++) {
+    await clock.advance(99);
+    runner.start([check('a', { listener: (result) => kept.push(result) }), check('c')]);
+  }
+  await clock.advance(2_500 - 9 * 99);
+  expect(begun).toEqual([
+    [0, 'a'],
+    [0, 'b'],
+    [99, 'c'],
+    [2_000, 'a'],
+    [2_099, 'c'],
+  ]);
+  expect(kept).toHaveLength(1);
+  expect(heard.map(([at, name]) => [at, name])).toEqual([[999, 'c']]);
+  expect(runner.size).toBe(2);
+});
+
+test('a check that nobody wants at the moment is left out, and made again when somebody does', async () => {
+  const { clock, runner, begun, check } = world(() => 10);
+  let mine = false;
+  let yours = false;
+  runner.start([check('a', { wanted: () => mine }), check('a', { wanted: () => yours })]);
+  await clock.advance(5_000);
+  expect(begun).toEqual([]);
+  yours = true;
+  await clock.advance(2_000);
+  expect(begun).toEqual([[6_000, 'a']]);
+  mine = true;
+  await clock.advance(2_000);
+  expect(begun).toHaveLength(2);
+});
+
+test('a check that was stopped while it waited for its lane is never made', async () => {
+  const { clock, runner, begun, check } = world(() => 500);
+  const all = ['a', 'b', 'c'].map((name) => check(name, { concurrencyMax: 1 }));
+  runner.start(all);
+  runner.start([all[0], all[2]]);
+  await clock.advance(1_200);
+  expect(begun.map(([, name]) => name)).toEqual(['a', 'c']);
+});
+
+test('jitter only ever shortens an interval, the first one by up to a half so that checks are spread out', async () => {
   const clock = new VirtualClock();
   const begun: number[] = [];
   const checker: Checker = {
@@ -113,7 +159,7 @@ test('jitter only ever shortens an interval', async () => {
     { checker, target: target('a'), intervalMs: 2_000, lane: 'x', concurrencyMax: 1, listener: () => {} },
   ]);
   await clock.advance(4_000);
-  expect(begun).toEqual([0, 1_900, 3_800]);
+  expect(begun).toEqual([0, 1_000, 2_900]);
 });
 
 test('combined checks negotiate once, then connect N times, and negotiate again after a failure', async () => {

@@ -10,6 +10,7 @@ function options(...words: string[]): RunLabOptions {
 test('without words the tutorial runs as the tutorial says', () => {
   expect(options()).toEqual({
     scenario: 'tutorial',
+    dataPlane: 'packet',
     mode: 'fullnat',
     family: 'ipv4',
     tunnel: 'ipip',
@@ -59,7 +60,10 @@ test('no more requests at a time than there are in all, since ab refuses that', 
 });
 
 test.each([
-  [['run', 'other'], 'there is no scenario "other"; there is: tutorial, one-host, dns, ftp, real-ldirectord'],
+  [
+    ['run', 'other'],
+    'there is no scenario "other"; there is: tutorial, one-host, dns, ftp, reload, real-ldirectord, proxy',
+  ],
   [['--mode', 'bridge'], '--mode in tutorial takes fullnat, masq, dr, tun, not "bridge"'],
   [['ftp', '--mode', 'dr'], '--mode in ftp takes masq, not "dr"'],
   [['--family', '5'], '--family takes 4, 6, not "5"'],

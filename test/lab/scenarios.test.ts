@@ -179,6 +179,28 @@ describe(
 );
 
 describe(
+  'a reload under load',
+  () => {
+    test.for(['fullnat', 'masq'])(
+      '%s: a service comes, one goes, a server leaves; no request fails',
+      async (mode, { skip }) => {
+        const { result, run } = await runLab(skip, ['reload', '--mode', mode]);
+        expect(result).toMatchObject({ scenario: 'reload', mode, failed: 0 });
+        const counts = ADDRESSES.ipv4.servers.map((label) => result.perServer[label]);
+        expect(sum(counts)).toBe(result.requests);
+        // The one that left served its share before, and went when its connections had ended.
+        expect(counts[2]).toBeGreaterThan(0);
+        expect(result.perServerInTable).not.toHaveProperty(ADDRESSES.ipv4.servers[2]);
+        expect(run.stderr).toContain('Purged real server (start): 192.168.1.13:80 (192.168.1.120:80)');
+        expect(run.stderr).toContain('Added virtual server: 192.168.1.120:8081');
+        expect(run.stderr).toContain('Purged virtual server (start): 192.168.1.120:8080');
+      },
+    );
+  },
+  LONG_MS,
+);
+
+describe(
   'the real ldirectord',
   () => {
     test('with our uipvsadm: a dead server is taken out and brought back; status and stop work', async ({ skip }) => {

@@ -77,7 +77,6 @@ describe('what cannot be done yet is refused with its line', () => {
   test.each([
     ['virtual=10.0.0.1:80\n\tservice=smtp\n\treal=10.0.0.2 masq\n', 2, 'service smtp: not supported yet'],
     ['# mail\nvirtual=10.0.0.1:25\n\treal=10.0.0.2 masq\n', 2, 'chosen by the port'],
-    ['execute=other.cf\n', 1, 'execute: not supported yet'],
     ['virtual=10.0.0.1:80\n\treal=10.0.0.2 masq\n\treceive="a++"\n', 3, 'not supported yet'],
     ['virtual=10.0.0.1:80\n\treal=10.0.0.2 masq "a","(?>b)"\n', 2, 'not supported yet'],
     ['virtual=10.0.0.1:80\n\tschedflags=sh-prot\n\tchecktype=ping\n', 2, 'unknown flag "sh-prot"'],

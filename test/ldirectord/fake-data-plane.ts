@@ -37,8 +37,13 @@ export class FakeDataPlane implements DataPlane {
   away = false;
   pageSize = 2;
   refuse: (command: Command) => IpvsError | null = () => null;
+  /** Awaited before each command. */
+  before: (command: Command) => Promise<void> = () => Promise.resolve();
+  /** Active connections of servers, by `address:port`. */
+  readonly connections = new Map<string, number>();
 
   async execute<N extends CommandName>(command: Command<N>): Promise<Answer<N>> {
+    await this.before(command as Command);
     if (this.away) throw new IpvsError('ENOPROTOOPT', 'nobody answers');
     const refusal = this.refuse(command as Command);
     if (refusal !== null) throw refusal;
@@ -80,7 +85,7 @@ export class FakeDataPlane implements DataPlane {
       case 'info':
         return { version: '1.2.1', connectionTableSize: 4096 };
       case 'getService':
-        return status(this.#row(command.key));
+        return status(this.#row(command.key), this.connections);
       case 'listServices':
         return this.#page(Number(command.cursor ?? 0));
     }
@@ -127,7 +132,7 @@ export class FakeDataPlane implements DataPlane {
   }
 
   #page(at: number): unknown {
-    const all = [...this.#rows.values()].map(status);
+    const all = [...this.#rows.values()].map((row) => status(row, this.connections));
     const end = at + this.pageSize;
     return { items: all.slice(at, end), next: end < all.length ? String(end) : null };
   }
@@ -137,14 +142,14 @@ function same(left: DestinationKey, right: DestinationKey): boolean {
   return left.address === right.address && left.port === right.port;
 }
 
-function status({ spec, destinations }: Row): ServiceStatus {
+function status({ spec, destinations }: Row, connections: ReadonlyMap<string, number>): ServiceStatus {
   return {
     spec,
     statistics: STATISTICS,
     rates: RATES,
     destinations: destinations.map((each) => ({
       spec: each,
-      activeConnections: 0,
+      activeConnections: connections.get(formatEndpoint(each.address, each.port)) ?? 0,
       inactiveConnections: 0,
       persistentConnections: 0,
       statistics: STATISTICS,

@@ -1,12 +1,15 @@
 import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test, vi } from 'vitest';
+import { sendDatagram } from '../../src/bin/datagram.ts';
 import { parseArguments } from '../../src/ldirectord/arguments.ts';
 import { parseConfiguration } from '../../src/ldirectord/config.ts';
-import { formatLogLine, formatPlainLine, openLog } from '../../src/ldirectord/log.ts';
+import { formatLogLine, formatPlainLine, formatSyslog, openLog } from '../../src/ldirectord/log.ts';
 import { MaintenanceDirectory } from '../../src/ldirectord/maintenance.ts';
 import { formatMonitorLine } from '../../src/ldirectord/monitor-file.ts';
+import { nativeCallsWork } from '../../src/native/ffi.ts';
+import { DatagramReceiver } from '../support/datagram-receiver.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'uild-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -22,7 +25,7 @@ describe('log lines', () => {
 
   test('go to a file that may be rotated in between', () => {
     const path = join(folder, 'a.log');
-    const log = openLog(path, 'a.cf', () => {});
+    const log = openLog(path, 'a.cf', { complain: () => {} });
     log('one');
     renameSync(path, `${path}.1`);
     log('two');
@@ -32,10 +35,63 @@ describe('log lines', () => {
 
   test('that cannot be written are complained about once', () => {
     const complaints: string[] = [];
-    const log = openLog(join(folder, 'missing/a.log'), 'a.cf', (text) => complaints.push(text));
+    const log = openLog(join(folder, 'missing/a.log'), 'a.cf', { complain: (text) => complaints.push(text) });
     log('one');
     log('two');
     expect(complaints).toHaveLength(1);
+  });
+});
+
+describe('syslog', () => {
+  test('gets datagrams as syslog(3) writes them', () => {
+    const sent: string[] = [];
+    const sendDatagram = (path: string, text: string): boolean => sent.push(`${path} ${text}`) > 0;
+    const complain = (text: string) => expect.fail(text);
+    openLog('local3', 'a.cf', { complain, sendDatagram, syslogSocket: '/dev/log' })('Added virtual\nserver');
+    expect(sent[0]).toMatch(/^\/dev\/log <158>\w{3} [ \d]\d \d\d:\d\d:\d\d ldirectord\[\d+\]: Added virtual server$/);
+  });
+
+  test.each([
+    ['kern', 6],
+    ['daemon', 30],
+    ['authpriv', 86],
+    ['local7', 190],
+    ['nonsense', 30],
+  ])('facility %s at level info is number %i', (facility, number) => {
+    const sent: string[] = [];
+    const places = { complain: () => {}, sendDatagram: (_: string, text: string) => sent.push(text) > 0 };
+    openLog(facility, 'a.cf', places)('x');
+    expect(sent[0]).toMatch(new RegExp(`^<${number}>`));
+    expect(formatSyslog(DATE, 'daemon', 'x')).toBe(`<30>Nov  3 02:50:12 ldirectord[${process.pid}]: x`);
+  });
+
+  test.skipIf(!nativeCallsWork())('listens at a real socket, and may go away for a while (needs koffi)', () => {
+    const complaints: string[] = [];
+    const socket = join(folder, 'syslog');
+    const places = { complain: (text: string) => complaints.push(text), sendDatagram, syslogSocket: socket };
+    const log = openLog('local0', 'a.cf', places);
+    log('lost');
+    log('lost too');
+    expect(complaints).toEqual([expect.stringContaining('unable to log to syslog')]);
+    const receiver = new DatagramReceiver(socket);
+    log('heard');
+    expect(receiver.received()).toEqual([expect.stringMatching(/^<134>.*: heard$/)]);
+    receiver.close();
+    log('lost again');
+    expect(complaints).toHaveLength(2);
+  });
+
+  test('is reached through logger where no datagram can be sent', async () => {
+    const logger = join(folder, 'logger');
+    writeFileSync(logger, `#!/bin/sh\necho "$@" > ${folder}/logged; cat >> ${folder}/logged\n`, { mode: 0o755 });
+    vi.stubEnv('PATH', `${folder}:${process.env['PATH']}`);
+    const log = openLog('local3', 'a.cf', { complain: () => {}, sendDatagram: () => false });
+    log('one');
+    log('two');
+    log.close();
+    const logged = () => (existsSync(join(folder, 'logged')) ? readFileSync(join(folder, 'logged'), 'utf8') : '');
+    await expect.poll(logged, { timeout: 10_000 }).toBe(`-p local3.info -t ldirectord[${process.pid}]\none\ntwo\n`);
+    vi.unstubAllEnvs();
   });
 });
 
@@ -82,11 +138,19 @@ describe('maintenance', () => {
     'a file %s takes the server out of service',
     async (file) => {
       const own = mkdtempSync(join(folder, 'm-'));
-      const directory = new MaintenanceDirectory(own, async () => 'web1.example.com');
+      let nowMs = 0;
+      const directory = new MaintenanceDirectory(
+        own,
+        () => nowMs,
+        async () => 'web1.example.com',
+      );
       directory.holds(server);
       await new Promise((resolve) => setImmediate(resolve));
       expect(directory.holds(server)).toBe(false);
       writeFileSync(join(own, file), '');
+      // It is not read for every server again.
+      expect(directory.holds(server)).toBe(false);
+      nowMs += 500;
       expect(directory.holds(server)).toBe(true);
       expect(directory.holds({ ...server, port: 81 })).toBe(!file.includes(':'));
     },
@@ -94,7 +158,13 @@ describe('maintenance', () => {
 
   test('a directory that is not there holds nobody', () => {
     expect(existsSync(join(folder, 'none'))).toBe(false);
-    expect(new MaintenanceDirectory(join(folder, 'none'), async () => null).holds(server)).toBe(false);
+    expect(
+      new MaintenanceDirectory(
+        join(folder, 'none'),
+        () => 0,
+        async () => null,
+      ).holds(server),
+    ).toBe(false);
   });
 });
 
@@ -105,6 +175,11 @@ describe('command line', () => {
     [['-d', '/tmp/a/user.cf', 'start', 'more'], { debug: true, configuration: '/tmp/a/user.cf', name: 'user.cf' }],
     [['--', 'x', 'force-reload'], { action: 'force-reload' }],
     [['--foreground', 'start'], { foreground: true }],
+    [['check'], { action: 'check', configuration: 'ldirectord.cf', json: false }],
+    [['user.cf', 'check', '--json'], { action: 'check', configuration: 'user.cf', json: true }],
+    [['--json', 'user.cf', 'check'], { action: 'check', configuration: 'user.cf', json: true }],
+    [['check', 'user.cf'], { action: 'check', configuration: 'user.cf' }],
+    [['check', 'start'], { action: 'start', configuration: 'check' }],
   ])('%j', (words, expected) => {
     expect(parseArguments(words)).toMatchObject(expected);
   });

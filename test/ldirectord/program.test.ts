@@ -1,113 +1,36 @@
 /** The program as it is started by people: a daemon that stays behind, found again by its pid file. */
-import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { type Compiled, compileSources } from '../health/compiled.ts';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { Compiled } from '../health/compiled.ts';
+import { compileProgram, Host } from './program-world.ts';
+
+// Many processes, one after the other, on a machine that may have other things to do.
+vi.setConfig({ testTimeout: 150_000 });
 
 let compiled: Compiled;
+let host: Host;
 let folder: string;
-let program: string;
 const EXAMPLES = join(import.meta.dirname, 'examples');
 
-/** A table in a file, so that the test sees what the daemon does; `away` beside it: nobody answers. */
-const ENTRY = `
-import { appendFileSync, existsSync } from 'node:fs';
-import { runLdirectord } from './ldirectord/program.js';
-import { IpvsError } from './model/errors.js';
-const folder = process.env.TEST_FOLDER;
-const services = new Map();
-const idOf = (key) => JSON.stringify(key);
-const find = (key) => {
-  const row = services.get(idOf(key));
-  if (row === undefined) throw new IpvsError('ESRCH', 'no such service');
-  return row;
-};
-const status = ({ spec, destinations }) => ({ spec, destinations: [...destinations.values()].map((spec) => ({ spec })) });
-const connect = async () => {
-  if (existsSync(folder + '/away')) throw new Error('nobody listens');
-  return {
-    async execute(command) {
-      if (existsSync(folder + '/away')) throw new IpvsError('ENOPROTOOPT', 'nobody listens');
-      if (command.name === 'info') return {};
-      if (command.name === 'getService') return status(find(command.key));
-      if (command.name === 'listServices') return { items: [...services.values()].map(status), next: null };
-      appendFileSync(folder + '/commands', JSON.stringify(command) + '\\n');
-      if (command.name === 'addService') services.set(idOf(command.service.key), { spec: command.service, destinations: new Map() });
-      if (command.name === 'deleteService') services.delete(idOf(command.key));
-      if (command.name === 'addDestination') find(command.service).destinations.set(command.destination.address, command.destination);
-      return null;
-    },
-    watch: () => () => {},
-    close: async () => {},
-  };
-};
-const status_ = await runLdirectord(process.argv.slice(2), {
-  stdout: (text) => process.stdout.write(text),
-  stderr: (text) => process.stderr.write(text),
-  stderrIsTerminal: false,
-  connect,
-  self: { command: process.execPath, words: [process.argv[1]] },
-  environment: process.env,
-});
-process.exitCode = status_;
-`;
-
 beforeAll(() => {
-  compiled = compileSources('program');
-  writeFileSync(join(compiled.folder, 'uldirectord.js'), ENTRY);
+  compiled = compileProgram('program');
 }, 120_000);
 afterAll(() => compiled.remove());
 
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'uild-'));
-  for (const each of ['run', 'ha.d', 'ha.d/conf']) mkdirSync(join(folder, each));
-  program = join(compiled.folder, 'uldirectord.js');
+  host = new Host(compiled);
+  folder = host.folder;
 });
-afterEach(() => {
-  const pid = pidOf('user.cf');
-  if (pid !== null) process.kill(pid, 'SIGKILL');
-  rmSync(folder, { recursive: true, force: true });
-});
+afterEach(() => host.remove());
 
-function uldirectord(...words: string[]) {
-  const env = {
-    ...process.env,
-    TEST_FOLDER: folder,
-    UIPVS_RUN_DIR: join(folder, 'run'),
-    UIPVS_HA_DIR: join(folder, 'ha.d'),
-  };
-  const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...words], {
-    env,
-    encoding: 'utf8',
-    cwd: folder,
-  });
-  return { status, stdout, stderr };
-}
-
-function pidOf(name: string): number | null {
-  const path = join(folder, 'run', `ldirectord.${name}.pid`);
-  return existsSync(path) ? Number(readFileSync(path, 'utf8')) : null;
-}
-
-function write(lines: string, place = 'ha.d/user.cf'): string {
-  const path = join(folder, place);
-  writeFileSync(path, `logfile="${join(folder, 'log')}"\n${lines}`);
-  return path;
-}
-
-const log = () => (existsSync(join(folder, 'log')) ? readFileSync(join(folder, 'log'), 'utf8') : '');
-const commands = () => (existsSync(join(folder, 'commands')) ? readFileSync(join(folder, 'commands'), 'utf8') : '');
+const uldirectord = (...words: string[]) => host.run(...words);
+const pidOf = (name: string) => host.pidOf(name);
+const write = (lines: string, place?: string) => host.write(lines, place);
+const until = (truth: () => boolean) => host.until(truth);
+const log = () => host.log();
+const commands = () => host.commands();
 const SERVICE = 'virtual=192.0.2.1:80\n\treal=192.0.2.11:80 masq\n\tchecktype=on\n';
-
-async function until(truth: () => boolean): Promise<void> {
-  const endMs = Date.now() + 10_000;
-  while (!truth()) {
-    if (Date.now() > endMs) throw new Error(`waited in vain; the log says:\n${log()}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
 
 describe('a day of the daemon', () => {
   test('start, status, reload, a broken file, stop', async () => {

@@ -71,6 +71,8 @@ export class FakeDataPlane implements DataPlane {
     schedulers: ['wlc', 'rr'],
     fullNat: true,
     persistence: true,
+    persistenceEngines: true,
+    wildcards: true,
     marks: true,
     sync: false,
   };

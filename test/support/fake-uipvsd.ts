@@ -2,6 +2,7 @@
  * `uipvsd` over the fake data plane, to be started as a process: everything but the packets. FAKE_LOCK names the
  * lock; FAKE_CONNECTIONS is how many there are; FAKE_CLOSE=never makes a data plane that cannot be closed, FAKE_MISTAKE=yes a mistake soon after the start.
  */
+import type { DataPlaneKind } from '../../src/cli/choose-data-plane.ts';
 import { runDaemon } from '../../src/cli/run-daemon.ts';
 import type { ConnectionStatus } from '../../src/model/connection-status.ts';
 import { FakeDataPlane, tcpService } from './fake-data-plane.ts';
@@ -26,10 +27,10 @@ function connections(count: number): ConnectionStatus[] {
 const write = (stream: NodeJS.WriteStream, text: string): Promise<void> =>
   new Promise((resolve) => stream.write(text, () => resolve()));
 
-const code = await runDaemon(process.argv.slice(2), {
-  stdout: (text) => write(process.stdout, text),
-  stderr: (text) => write(process.stderr, text),
-  complaint: () => null,
+const FAKE: DataPlaneKind = {
+  name: 'fake',
+  summary: 'everything but the packets',
+  unavailable: async () => null,
   open: async () => {
     const dataPlane = new FakeDataPlane();
     await dataPlane.execute({ name: 'addService', service: tcpService('192.0.2.1', 80) });
@@ -39,6 +40,12 @@ const code = await runDaemon(process.argv.slice(2), {
     if (process.env['FAKE_MISTAKE']) setTimeout(() => Promise.reject(new Error('an invariant broke')), 300);
     return { dataPlane, io: 'fake', links: ['eth0', 'lo'], sysctl: [] };
   },
+};
+
+const code = await runDaemon(process.argv.slice(2), {
+  stdout: (text) => write(process.stdout, text),
+  stderr: (text) => write(process.stderr, text),
+  choose: async () => ({ kind: FAKE, why: 'for tests', secondBest: false }),
   lockName: process.env['FAKE_LOCK'] ?? 'uipvs-test-fake',
 });
 process.exit(code);

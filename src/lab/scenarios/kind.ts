@@ -1,7 +1,7 @@
 /** What a scenario is: a network, the servers in it, a configuration file, and what the client does. */
 import type { LabFamily } from '../addresses.ts';
 import type { Director } from '../director.ts';
-import type { RunLabOptions } from '../options.ts';
+import type { LabDataPlane, RunLabOptions } from '../options.ts';
 import type { LabResult, Progress } from '../report.ts';
 import type { Lab } from '../run.ts';
 import type { LabServers } from '../servers.ts';
@@ -25,6 +25,8 @@ export interface ScenarioKind {
   /** The first is taken unless another is asked for. */
   readonly modes: readonly LabMode[];
   readonly families: readonly LabFamily[];
+  /** Those that can carry its traffic, the usual one first; absent: the packet engine alone. */
+  readonly dataPlanes?: readonly LabDataPlane[];
   /** Unless others are asked for. */
   readonly requests: number;
   readonly concurrency: number;

@@ -194,7 +194,6 @@ export const BLOCK_DIRECTIVES: Readonly<Record<string, BlockDirective>> = {
   }),
   emailalert: plain((draft, written) => {
     draft.own.emailAlert = emailAddresses(written);
-    written.warn('mail alerts are not sent yet: this line has no effect');
   }),
   emailalertfreq: plain((draft, written) => {
     draft.own.emailAlertSeconds = leadingNumber(written);

@@ -26,7 +26,7 @@ export function finishVirtual(block: ResolvedBlock, globals: GlobalSettings): Vi
     own: { ...draft.own, fallback: block.fallback },
     effective: effectiveSettings(block, globals),
     fallback,
-    fallbackUnusable: fallback === null && global !== null && isMarkKey(key),
+    fallbackUnusable: block.fallback === null && global !== null && isMarkKey(key),
   };
 }
 
@@ -54,12 +54,12 @@ function effectiveSettings({ draft: { own } }: ResolvedBlock, globals: GlobalSet
   };
 }
 
-/** The block's own, else the global one of the family; a global one cannot serve a firewall mark. */
+/** The block's own, else the global one of the family. For a mark without a port the client's port stays, as ever. */
 function chooseFallback({ fallback, key }: ResolvedBlock, globals: GlobalSettings): VirtualFallback | null {
   if (fallback !== null) return { ...fallback, source: 'block' };
   const global = familyOfService(key) === 'ipv6' ? globals.fallback6 : globals.fallback;
-  if (global === null || isMarkKey(key)) return null;
-  return { ...global, port: global.port ?? key.port, source: 'global' };
+  if (global === null) return null;
+  return { ...global, port: global.port ?? (isMarkKey(key) ? 0 : key.port), source: 'global' };
 }
 
 /** `tcp:192.0.2.1:80`, `udp:[2001:db8::1]:53`, `fwm:7`, `fwm6:7`: at most one service has it. */

@@ -102,7 +102,6 @@ export const GLOBAL_DIRECTIVES: Readonly<Record<string, GlobalDirective>> = {
   }),
   emailalert: plain((settings, written) => {
     settings.emailAlert = emailAddresses(written);
-    written.warn('mail alerts are not sent yet: this line has no effect');
   }),
   emailalertfrom: plain((settings, written) => {
     settings.emailAlertFrom = notEmpty(written, 'no email from address specified');

@@ -15,6 +15,8 @@ export interface ProblemDetails {
   readonly expected?: string;
   /** The valid word closest to what was written. */
   readonly nearest?: string | null;
+  /** Something else that is odd about the line. */
+  readonly remark?: string | null;
 }
 
 /** The file is refused; parsing stopped at the first error. Exit status 2. */
@@ -24,6 +26,7 @@ export class ConfigurationError extends Error {
   readonly column: number;
   readonly expected: string | null;
   readonly nearest: string | null;
+  readonly remark: string | null;
 
   constructor(place: Place, text: string, details: ProblemDetails = {}) {
     super(text);
@@ -31,15 +34,55 @@ export class ConfigurationError extends Error {
     this.column = place.column;
     this.expected = details.expected ?? null;
     this.nearest = details.nearest ?? null;
+    this.remark = details.remark ?? null;
   }
 
-  /** One sentence for people, or `null` when the text says it all. */
-  get hint(): string | null {
-    const parts: string[] = [];
-    if (this.nearest !== null) parts.push(`did you mean "${this.nearest}"?`);
-    if (this.expected !== null) parts.push(`expected ${this.expected}`);
-    return parts.length === 0 ? null : `column ${this.column}: ${parts.join('; ')}`;
+  withRemark(remark: string | null): ConfigurationError {
+    const { expected, nearest } = this;
+    const details = { ...(expected === null ? {} : { expected }), nearest, remark };
+    return new ConfigurationError(this, this.message, details);
   }
+
+  /** For people, or `null` when the text says it all. */
+  get hint(): string | null {
+    const meant = this.nearest === null ? '' : `did you mean "${this.nearest}"? `;
+    const parts = this.expected === null ? [] : [`expected ${this.expected}`];
+    if (this.remark !== null) parts.push(this.remark);
+    return `${meant}${parts.join('; ')}`.trim() || null;
+  }
+}
+
+/** Characters of a line that are shown. */
+const EXCERPT_LENGTH = 100;
+
+/**
+ * The line with a mark under the column, and the hint:
+ *
+ *     5 |     checktyp=ping
+ *       |     ^ did you mean "checktype"? expected a directive of a block
+ *
+ * Empty when the error belongs to no line.
+ */
+export function formatExcerpt(error: ConfigurationError, text: string): string {
+  const raw = text.split('\n')[error.line - 1];
+  if (raw === undefined) return error.hint === null ? '' : `  ${error.hint}\n`;
+  // What belongs to the whole line is marked at its first word.
+  const at = Math.max(error.column - 1, raw.search(/\S/));
+  // Of a long line the part round the column.
+  const from = Math.max(0, at - EXCERPT_LENGTH / 2);
+  const shown = raw.slice(from, from + EXCERPT_LENGTH);
+  // A tab stays one, so that the mark stands below its letter whatever the terminal makes of it.
+  const before = shown.slice(0, at - from).replace(/[^\t]/g, ' ');
+  const number = String(error.line);
+  return `  ${number} | ${printable(shown)}\n  ${' '.repeat(number.length)} | ${before}^ ${error.hint ?? ''}`
+    .trimEnd()
+    .concat('\n');
+}
+
+/** A file may hold anything, and a terminal obeys some of it. */
+function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: those are the ones that must not be printed
+  return text.replace(/[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]/g, '\uFFFD');
 }
 
 export interface ConfigurationWarning {

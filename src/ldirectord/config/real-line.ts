@@ -5,7 +5,7 @@
 import type { AddressFamily } from '../../model/service.ts';
 import { ConfigurationError, nearestWord } from './problem.ts';
 import { FORWARD_WORDS, type ForwardWord, type RealServer } from './types.ts';
-import { resolvePort, type Written, withoutBrackets } from './values.ts';
+import { placeOfWord, resolvePort, type Written, withoutBrackets } from './values.ts';
 
 const HOST = String.raw`[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]`;
 const REAL = new RegExp(`(${HOST})(?:->(${HOST}))?(?::([A-Za-z0-9_-]+))?\\s+(.*)`, 's');
@@ -24,13 +24,18 @@ export async function parseReal(written: Written, family: AddressFamily): Promis
   const [, host, endHost, portText = '0', rest] = parts;
   const address = await environment.resolveHost(withoutBrackets(host), family);
   if (address === null) {
-    throw new ConfigurationError(place, `invalid address (${host}) for real server (could not resolve host)`);
+    throw new ConfigurationError(
+      placeOfWord(written, host),
+      `invalid address (${host}) for real server (could not resolve host)`,
+    );
   }
   const port = resolvePort(portText, null, environment);
   if (port === null) {
-    throw new ConfigurationError(place, `invalid port (${portText}) for real server (could not resolve port)`, {
-      expected: 'a number up to 65535 or a service name',
-    });
+    throw new ConfigurationError(
+      placeOfWord(written, `:${portText}`),
+      `invalid port (${portText}) for real server (could not resolve port)`,
+      { expected: 'a number up to 65535 or a service name' },
+    );
   }
   const addresses = endHost === undefined ? [address] : await addressRange(written, family, address, endHost);
   const options = parseOptions(written, rest);
@@ -46,7 +51,10 @@ async function addressRange(
   const { place, environment } = written;
   const last = await environment.resolveHost(withoutBrackets(endHost), family);
   if (last === null) {
-    throw new ConfigurationError(place, `invalid address (${endHost}) for real server (could not resolve end host)`);
+    throw new ConfigurationError(
+      placeOfWord(written, endHost),
+      `invalid address (${endHost}) for real server (could not resolve end host)`,
+    );
   }
   if (family === 'ipv6') throw new ConfigurationError(place, 'Address range for IPv6 is not supported yet');
   const from = ipv4ToNumber(first);
@@ -64,11 +72,10 @@ async function addressRange(
 type RealOptions = Omit<RealServer, 'line' | 'address' | 'port'>;
 
 function parseOptions(written: Written, text: string): RealOptions {
-  const { place } = written;
   const method = /(\w+)(.*)/s.exec(text);
   const forward = method?.[1] ?? '';
   if (method === null || !(FORWARD_WORDS as readonly string[]).includes(forward)) {
-    throw new ConfigurationError(place, 'forward method must be gate, masq or ipip', {
+    throw new ConfigurationError(placeOfWord(written, forward), 'forward method must be gate, masq or ipip', {
       expected: 'gate, masq or ipip',
       nearest: nearestWord(forward, FORWARD_WORDS),
     });
@@ -102,7 +109,7 @@ function parseOptions(written: Written, text: string): RealOptions {
   const lower = take(/\s+l:(\d+)/);
   const upper = take(/\s+u:(\d+)/);
   if (/\S/.test(rest)) {
-    throw new ConfigurationError(place, `Invalid real server line, around "${rest}"`, {
+    throw new ConfigurationError(placeOfWord(written, rest.trim()), `Invalid real server line, around "${rest}"`, {
       expected: 'METHOD [WEIGHT] ["REQUEST","RECEIVE"] [l:LOWER] [u:UPPER]',
     });
   }

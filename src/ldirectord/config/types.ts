@@ -159,7 +159,7 @@ export interface VirtualServer {
   readonly real: readonly RealServer[];
   readonly effective: EffectiveSettings;
   readonly fallback: VirtualFallback | null;
-  /** A global fallback exists but cannot serve a firewall mark. */
+  /** The fallback of this firewall mark is the global one, which the original cannot use for marks. */
   readonly fallbackUnusable: boolean;
 }
 

@@ -7,8 +7,16 @@ import { type DaemonState, FORWARD_WORDS, type ForwardWord } from './types.ts';
 export interface Written {
   readonly value: string;
   readonly place: Place;
+  /** The whole line; `value` has blanks where this has tabs. */
+  readonly raw: string;
   readonly environment: ParseEnvironment;
   warn(text: string, origin?: 'ldirectord' | 'uipvs'): void;
+}
+
+/** Where `word` stands in the value, for errors about a part of it. */
+export function placeOfWord({ place, raw }: Pick<Written, 'place' | 'raw'>, word: string): Place {
+  const at = word === '' ? -1 : raw.indexOf(word, place.column - 1);
+  return at < 0 ? place : { line: place.line, column: at + 1 };
 }
 
 /** First run of digits; refused with `refusal` when there is none or it is below `minimum`. */
@@ -17,6 +25,9 @@ export function firstNumber(written: Written, minimum: number, refusal: string):
   const number = match === null ? Number.NaN : Number(match[0]);
   if (!(number >= minimum)) {
     throw new ConfigurationError(written.place, refusal, { expected: `a number of at least ${minimum}` });
+  }
+  if (!/^\s*\d+\s*(s|sec|secs|seconds?)?\s*(#.*)?$/s.test(written.value)) {
+    written.warn(`"${written.value.trim()}" is read as ${number}: the first digits count and nothing else`);
   }
   return number;
 }
@@ -47,7 +58,11 @@ export function oneOf<T extends string>(written: Written, pattern: RegExp, words
 
 export function smtpServer(written: Written): string {
   const match = /^[0-9A-Za-z._+-]+/.exec(written.value);
-  if (match !== null) return match[0];
+  if (match !== null) {
+    const rest = written.value.slice(match[0].length).trim();
+    if (rest !== '') written.warn(`smtp: "${rest}" has no effect; mail always goes to port 25 of that host`);
+    return match[0];
+  }
   throw new ConfigurationError(written.place, 'invalid SMTP server address', {
     expected: 'a host name or an IPv4 address',
   });
@@ -56,7 +71,17 @@ export function smtpServer(written: Written): string {
 /** One pair of quotes round the whole is removed. */
 export function emailAddresses(written: Written): string {
   const unquoted = /^"([^"]*)"$/.exec(written.value);
-  return notEmpty({ ...written, value: unquoted?.[1] ?? written.value }, 'no email address specified');
+  const text = notEmpty({ ...written, value: unquoted?.[1] ?? written.value }, 'no email address specified');
+  for (const address of splitAddresses(text)) {
+    if (!/^[^@]*@[^@]+$/.test(address)) written.warn(`emailalert: "${address}" is no address that a mail server knows`);
+  }
+  return text;
+}
+
+/** Addresses of a list: commas, semicolons or blanks stand between them; `Name <address>` is one. */
+export function splitAddresses(text: string): string[] {
+  const parts = text.match(/(?:"[^"]*"|<[^<>]*>|[^,;"<])+/g) ?? [];
+  return parts.flatMap((part) => (/[<"]/.test(part) ? [part.trim()] : part.split(/\s+/))).filter(Boolean);
 }
 
 const DAEMON_STATES: readonly DaemonState[] = ['starting', 'running', 'stopping', 'reloading'];
@@ -67,7 +92,7 @@ export function emailStates(written: Written): readonly DaemonState[] {
   for (const word of words) {
     if (word === 'none') continue;
     if (word !== 'all' && !(DAEMON_STATES as readonly string[]).includes(word)) {
-      throw new ConfigurationError(written.place, `invalid email alert status at: "${word}"`, {
+      throw new ConfigurationError(placeOfWord(written, word), `invalid email alert status at: "${word}"`, {
         expected: `all, none, or some of ${DAEMON_STATES.join(', ')}`,
         nearest: nearestWord(word, [...DAEMON_STATES, 'all', 'none']),
       });
@@ -100,7 +125,7 @@ export function parseFallback(written: Written): WrittenFallback {
     });
   }
   if (method !== undefined && !(FORWARD_WORDS as readonly string[]).includes(method)) {
-    throw new ConfigurationError(written.place, 'forward method must be gate, masq or ipip', {
+    throw new ConfigurationError(placeOfWord(written, method), 'forward method must be gate, masq or ipip', {
       expected: 'HOST[:PORT] [gate|masq|ipip]',
       nearest: nearestWord(method, FORWARD_WORDS),
     });

@@ -47,6 +47,9 @@ export class VirtualBlock {
         `virtual server: ${value.trim()} has no port and is therefore read as firewall mark ${this.#mark}, ` +
           'not as an address',
       );
+    } else {
+      const rest = value.slice(VIRTUAL_TARGET.exec(value)?.[0].length ?? value.length).trim();
+      if (rest !== '') head.warn(`virtual server: "${rest}" has no effect here`);
     }
   }
 
@@ -109,6 +112,9 @@ export class VirtualBlock {
     return { protocol, address, port };
   }
 }
+
+/** What is looked at of the value; whatever follows is not. */
+const VIRTUAL_TARGET = /^([0-9A-Za-z._+-]+:[0-9A-Za-z_-]+|\d+|\[[0-9A-Fa-f:]+\]:[0-9A-Za-z_-]+)/;
 
 /** Only the beginning of the value is looked at. A number is a firewall mark. */
 function parseTarget({ value, place }: Written, family: AddressFamily): Endpoint | number {

@@ -31,9 +31,9 @@ export function compileSources(): { folder: string; remove(): void } {
     execFileSync(join(ROOT, 'node_modules/.bin/tsc'), ['-p', join(ROOT, 'tsconfig.json'), '--outDir', folder]);
   } catch (error) {
     // Type errors are another check's business, as long as the code is there.
-    if (!existsSync(join(folder, 'data-plane/packet/packet-data-plane.js'))) throw error;
+    if (!existsSync(join(folder, 'src/data-plane/packet/packet-data-plane.js'))) throw error;
   }
-  return { folder, remove: () => rmSync(folder, { recursive: true }) };
+  return { folder: join(folder, 'src'), remove: () => rmSync(folder, { recursive: true }) };
 }
 
 let created = 0;

@@ -1,0 +1,66 @@
+/** The packet engine: frames of the links of this network namespace, rewritten and sent on. */
+import type { DataPlaneKind, OpenedDataPlane } from '../../cli/choose-data-plane.ts';
+import type { DaemonCommandLine } from '../../cli/daemon-options.ts';
+import { missingCapabilities, privilegeComplaint } from '../../cli/privileges.ts';
+import { applyStartSettings } from '../../cli/start-settings.ts';
+import type { Logger } from '../../control/logger.ts';
+
+export const packet: DataPlaneKind = {
+  name: 'packet',
+  summary: 'the packet engine: every forwarding method, every protocol; needs root or CAP_NET_ADMIN and CAP_NET_RAW',
+  unavailable: async (options, words) =>
+    privilegeComplaint('uipvsd', words, missingCapabilities()) ?? (await noBackEnd(options)),
+  open,
+};
+
+async function noBackEnd({ io }: DaemonCommandLine): Promise<string | null> {
+  // One that was named is never replaced; opening it says what is wrong with it.
+  if (io !== null) return null;
+  const { LIVE_KINDS } = await import('../../packet-io/index.ts');
+  const reasons: string[] = [];
+  for (const kind of Object.values(LIVE_KINDS)) {
+    const reason = await kind.unavailable();
+    if (reason === null) return null;
+    reasons.push(`${kind.name}: ${reason}`);
+  }
+  return `no way to read packets works here: ${reasons.join('; ')}`;
+}
+
+async function open(options: DaemonCommandLine, logger: Logger): Promise<OpenedDataPlane> {
+  const [{ startPacketDataPlane }, { readNetwork }, { ENGINE_LINK_NAME }] = await Promise.all([
+    import('../../data-plane/packet/host.ts'),
+    import('../../data-plane/packet/network.ts'),
+    import('../../data-plane/packet/host-link.ts'),
+  ]);
+  let open = false;
+  // Once it is open the daemon logs its events, which say the same.
+  const whileOpening = (line: (message: string) => void) => (message: string) => {
+    if (!open) line(message);
+  };
+  const dataPlane = await startPacketDataPlane({
+    ...(options.io === null ? {} : { io: options.io }),
+    connectionsMax: options.connectionsMax,
+    sourceNat: options.sourceNat,
+    guard: options.guard,
+    ...(options.links === null ? {} : { links: options.links }),
+    log: { info: whileOpening(logger.info), warn: whileOpening(logger.warn), error: whileOpening(logger.error) },
+  });
+  try {
+    const sysctl = await applyStartSettings(dataPlane, options.sysctl, logger);
+    const { links } = await readNetwork(options.links);
+    return {
+      dataPlane,
+      io: dataPlane.io,
+      links: links
+        .map(({ name }) => name)
+        .filter((name) => name !== ENGINE_LINK_NAME)
+        .sort(),
+      sysctl,
+    };
+  } catch (error) {
+    await dataPlane.close();
+    throw error;
+  } finally {
+    open = true;
+  }
+}

@@ -1,0 +1,52 @@
+import { describe, expect, test } from 'vitest';
+import { chooseDataPlane, type DataPlaneKind } from '../../src/cli/choose-data-plane.ts';
+import type { DaemonCommandLine } from '../../src/cli/daemon-options.ts';
+
+const kind = (name: string, reason: string | null): DataPlaneKind => ({
+  name,
+  summary: name,
+  unavailable: async () => reason,
+  open: () => Promise.reject(new Error('not opened here')),
+});
+const choose = (dataPlane: string, ...kinds: DataPlaneKind[]) =>
+  chooseDataPlane(kinds, { dataPlane } as DaemonCommandLine, []);
+
+describe('auto', () => {
+  test('takes the first that works', async () => {
+    const chosen = await choose('auto', kind('packet', null), kind('proxy', null));
+    expect(chosen).toMatchObject({ kind: { name: 'packet' }, why: 'the best that works here', secondBest: false });
+  });
+
+  test('says why better ones were passed over', async () => {
+    const chosen = await choose('auto', kind('packet', 'needs root'), kind('proxy', null));
+    expect(chosen).toMatchObject({
+      kind: { name: 'proxy' },
+      why: 'better ones do not work here: packet: needs root',
+      secondBest: true,
+    });
+  });
+
+  test('passes over in silence what does not know the options', async () => {
+    const proxy = { ...kind('proxy', null), fits: () => false };
+    await expect(choose('auto', kind('packet', 'needs root'), proxy)).rejects.toThrow(/^needs root$/);
+    expect(await choose('auto', kind('packet', null), proxy)).toMatchObject({ why: 'the only one with these options' });
+  });
+
+  test('refuses with all reasons when nothing works', async () => {
+    await expect(choose('auto', kind('packet', 'needs root'), kind('proxy', 'no'))).rejects.toMatchObject({
+      code: 'EOPNOTSUPP',
+      message: 'no data plane works here: packet: needs root; proxy: no',
+    });
+  });
+});
+
+describe('a data plane that was named', () => {
+  test('is taken, whatever else works', async () => {
+    expect(await choose('proxy', kind('packet', null), kind('proxy', null))).toMatchObject({ kind: { name: 'proxy' } });
+  });
+
+  test('is never replaced', async () => {
+    await expect(choose('packet', kind('packet', 'needs root'), kind('proxy', null))).rejects.toThrow('needs root');
+    await expect(choose('kernel', kind('packet', null))).rejects.toThrow('there is no data plane kernel here');
+  });
+});
