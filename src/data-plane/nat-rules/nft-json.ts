@@ -318,10 +318,14 @@ function numberOf(value: unknown): number {
   throw new NotUnderstood(`the value ${JSON.stringify(value)}`);
 }
 
+/** What rules have counted is no part of them: a text stays the same as long as its rule does. */
+const COUNTED = /\bcounter packets \d+ bytes \d+/g;
+
 /** `\t\tip daddr 10.0.0.1 masquerade # handle 7` */
 function textsByHandle(listing: string): Map<number, string> {
+  const rules = listing.matchAll(/^\t\t(\S.*) # handle (\d+)$/gm);
   return new Map(
-    [...listing.matchAll(/^\t\t(\S.*) # handle (\d+)$/gm)].map(([, text, handle]) => [Number(handle), text as string]),
+    [...rules].map(([, text = '', handle]) => [Number(handle), text.replace(COUNTED, 'counter')] as const),
   );
 }
 

@@ -90,6 +90,8 @@ test('families, marks, and where rules lead', () => {
   });
   expect(rule('oif "lo"')).toMatchObject({ conditions: [{ on: 'link', names: ['lo'] }], verdict: { kind: 'return' } });
   expect(rule('oifname "lo" log')).toMatchObject({ problem: null, verdict: { kind: 'translate' } });
+  // What it has counted is not in its text: that would be another rule with every packet.
+  expect(rule('oifname "lo" log')?.text).toBe('oifname "lo" log prefix "x y" counter masquerade');
 });
 
 test.each([
