@@ -121,7 +121,8 @@ export class PacketDataPlane implements DataPlane {
     const result = await answer.catch((error) => this.#letGo(needed, error));
     const freed = this.#accepted.note(command as Command);
     this.#syncMembership.note(command as Command);
-    if (changesConntrack(command as Command)) await this.#tellSourceNat();
+    // What cannot be asked now is told with the next look at the network.
+    if (changesConntrack(command as Command)) await this.#tellSourceNat().catch(() => {});
     const event = eventOf(command as Command);
     if (event !== null) this.#watchers.tell(event);
     await guard.release(freed).catch((error: Error) => this.#notice('warning', error.message));
