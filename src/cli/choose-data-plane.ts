@@ -14,6 +14,8 @@ export interface OpenedDataPlane {
   readonly ffi?: string | null;
   /** Names of the links it serves. */
   readonly links: readonly string[];
+  /** Settings of net.ipv4.vs that it starts with, and where each comes from. */
+  readonly sysctl: readonly string[];
 }
 
 export interface DataPlaneKind {

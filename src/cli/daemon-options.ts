@@ -29,6 +29,8 @@ export interface DaemonCommandLine {
   /** `null`: every link that can be served. */
   readonly links: readonly string[] | null;
   readonly guard: 'on' | 'off';
+  /** `conntrack=1`, as typed. */
+  readonly sysctl: readonly string[];
   /** `null`: the one of the network namespace. */
   readonly socket: string | null;
   readonly logLevel: LogLevel;
@@ -89,6 +91,11 @@ export const UIPVSD: CommandDescription = {
       description: 'serve this link only; may be repeated (default: all that can be served)',
       repeats: true,
     },
+    {
+      flags: '--sysctl <name=value>',
+      description: 'a setting of net.ipv4.vs, such as conntrack=1; may be repeated; wins over the sysctl files',
+      repeats: true,
+    },
     { flags: '--socket <path>', description: 'the API socket (default: UIPVS_SOCKET, or /run/uipvs/<namespace>.sock)' },
     {
       flags: '--guard <on or off>',
@@ -118,6 +125,10 @@ export const UIPVSD: CommandDescription = {
 set up; a second one ends it at once. The packet engine needs root, or CAP_NET_ADMIN and CAP_NET_RAW; the proxy
 needs no rights for ports above 1023.
 
+It starts with the settings of net.ipv4.vs that /etc/sysctl.conf and the files of sysctl.d(5) name. With
+net.ipv4.vs.conntrack=1 the MASQUERADE and SNAT rules of the host's POSTROUTING chains (iptables or nft) apply to
+connections through services, as with IPVS in the kernel; uipvs status lists them.
+
 Exit codes: 0 ended by a signal, 1 failure, 2 the words were not understood.`,
 };
 
@@ -137,6 +148,7 @@ export async function readDaemonOptions(
     connectionsMax: options['connectionsMax'] as number,
     links: (options['link'] as string[] | undefined) ?? null,
     guard: options['guard'] as 'on' | 'off',
+    sysctl: (options['sysctl'] as string[] | undefined) ?? [],
     socket: (options['socket'] as string | undefined) ?? null,
     logLevel: options['logLevel'] as LogLevel,
     dataPlane: options['dataPlane'] as DaemonCommandLine['dataPlane'],

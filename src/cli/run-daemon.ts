@@ -46,6 +46,7 @@ async function serve(options: DaemonCommandLine, parts: DaemonParts, logger: Log
   let passedOver: readonly string[] = [];
   let ffi: string | null = null;
   let links: readonly string[] = [];
+  let sysctl: readonly string[] = [];
   const daemon = await startDaemon(
     async () => {
       const opened = await kind.open(options, logger);
@@ -53,6 +54,7 @@ async function serve(options: DaemonCommandLine, parts: DaemonParts, logger: Log
       io = opened.io;
       passedOver = opened.ioPassedOver ?? [];
       ffi = opened.ffi ?? null;
+      sysctl = opened.sysctl;
       return opened.dataPlane;
     },
     {
@@ -67,6 +69,7 @@ async function serve(options: DaemonCommandLine, parts: DaemonParts, logger: Log
         sourceNat,
         connectionsMax,
         guard,
+        sysctl,
       }),
       onReady: (ready) => {
         const place = `namespace ${ready.namespace}, socket ${ready.socket}`;

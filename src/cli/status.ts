@@ -1,6 +1,8 @@
 /** `uipvs status`: is it running, and what has it done? */
 import type { DaemonStatus } from '../control/api.ts';
 import { walkServices } from '../control/pages.ts';
+import { IpvsError } from '../model/errors.ts';
+import type { SourceNatReport } from '../model/source-nat-rule.ts';
 import type { Rates, Statistics } from '../model/statistics.ts';
 import { type Cli, type ConnectedDaemon, toJson, withDaemon } from './cli.ts';
 import type { Word } from './command-line.ts';
@@ -10,6 +12,8 @@ interface Report extends DaemonStatus {
   readonly services: number;
   readonly destinations: number;
   readonly totals: { readonly statistics: Statistics; readonly rates: Rates };
+  /** `null`: this data plane does not know such rules. */
+  readonly sourceNat: SourceNatReport | null;
 }
 
 export function statusWord(cli: Cli): Word {
@@ -24,6 +28,9 @@ export function statusWord(cli: Cli): Word {
   services      number of virtual services
   destinations  number of destinations of all services
   totals        statistics and rates of the whole table
+  sourceNat     inForce (conntrack is on), and rules: MASQUERADE and SNAT rules of the host's POSTROUTING chains, each
+                with origin, text, hits (connections translated by it), concerned (it could match a destination), and
+                problem: null, or what of it is not understood; or null
   counters      frames by verdict, drops and passes by reason, connections, connectionsMax; or null`,
     run: ({ json, watch }) =>
       withDaemon(cli, (daemon) =>
@@ -44,7 +51,17 @@ async function gather(daemon: ConnectedDaemon): Promise<Report> {
     services++;
     destinations += service.destinations.length;
   }
-  return { ...status, services, destinations, totals };
+  return { ...status, services, destinations, totals, sourceNat: await sourceNatOf(daemon) };
+}
+
+async function sourceNatOf(daemon: ConnectedDaemon): Promise<SourceNatReport | null> {
+  try {
+    return await daemon.execute<'listSourceNatRules'>({ name: 'listSourceNatRules' });
+  } catch (error) {
+    // A data plane without them, or a daemon of an older version.
+    if (error instanceof IpvsError && (error.code === 'EOPNOTSUPP' || error.code === 'EINVAL')) return null;
+    throw error;
+  }
 }
 
 function formatReport(report: Report): string {
@@ -75,7 +92,31 @@ function formatReport(report: Report): string {
       ['passed on', formatCounts(counters.passes)],
     );
   }
+  if (report.sourceNat !== null) lines.push(...sourceNatLines(report.sourceNat));
   return lines.map(([name, value]) => `${name.padEnd(15)} ${value}\n`).join('');
+}
+
+/** A line for each rule that has a say, and one for what would make it have one. */
+function sourceNatLines({ inForce, rules }: SourceNatReport): [string, string][] {
+  const broken = rules.filter(({ problem }) => problem !== null);
+  const understood = rules.filter(({ problem }) => problem === null);
+  const lines: string[] = [];
+  if (inForce) {
+    for (const { origin, text, hits } of understood) {
+      lines.push(`${hits} ${hits === 1 ? 'connection' : 'connections'} by ${origin}: ${text}`);
+    }
+    if (understood.length === 0) lines.push('no MASQUERADE or SNAT rule of the host');
+    for (const { origin, text, problem } of broken) {
+      lines.push(`not followed, not understood: ${problem}; ${origin}: ${text}`);
+    }
+  } else {
+    const concerned = understood.filter((rule) => rule.concerned);
+    for (const { origin, text } of concerned) lines.push(`not in force: ${origin}: ${text}`);
+    if (concerned.length > 0) {
+      lines.push('such rules apply with conntrack=1: type `uipvs sysctl -w net.ipv4.vs.conntrack=1`');
+    } else return [];
+  }
+  return lines.map((line, index) => [index === 0 ? 'source NAT' : '', line]);
 }
 
 function formatSetting(value: unknown): string {

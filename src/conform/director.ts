@@ -4,11 +4,11 @@ import { DELIVER, PASS, VERDICT_NAMES } from '../engine/verdict.ts';
 import type { IpvsadmTable } from '../ipvsadm/io.ts';
 import type { Answer, Command, CommandName } from '../model/commands.ts';
 import type { NetworkRoute, NetworkSnapshot } from '../model/network.ts';
+import type { SourceNatRules } from '../model/source-nat-rule.ts';
 import { formatMac, parseMac } from '../wire/address.ts';
 import { ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, etherType, setEtherType } from '../wire/ethernet.ts';
 import { NO_LINK, PacketBatch } from '../wire/packet-batch.ts';
 import { networkOf } from './environment.ts';
-import type { HostSetup } from './host-setup.ts';
 import { localReply } from './local-reply.ts';
 import type { Observed } from './outputs.ts';
 import { asRecordedKernel } from './recorded-kernel.ts';
@@ -27,7 +27,7 @@ export class RecordedDirector {
   #nowMs: number;
 
   /** `startMs`: when the engine begins to count its ticks, on the clock of the recording. */
-  constructor(recording: Recording, host: HostSetup, leniency: Leniency, startMs: number) {
+  constructor(recording: Recording, leniency: Leniency, startMs: number) {
     this.network = networkOf(recording);
     this.#nowMs = startMs;
     this.#engine = new Engine({
@@ -42,7 +42,7 @@ export class RecordedDirector {
     for (const link of this.network.links) this.#indexes.set(link.name, link.index);
     this.dataPlane = {
       execute: async <N extends CommandName>(command: Command<N>): Promise<Answer<N>> =>
-        this.#engine.execute(asRecordedKernel(command, host, leniency)),
+        this.#engine.execute(asRecordedKernel(command, leniency)),
       close: async () => {},
     };
   }
@@ -50,8 +50,16 @@ export class RecordedDirector {
   readonly dataPlane: IpvsadmTable;
 
   addRoute(route: NetworkRoute): void {
-    this.network = { ...this.network, routes: [...this.network.routes, route] };
-    this.#engine.setNetwork(this.network);
+    this.#setNetwork({ ...this.network, routes: [...this.network.routes, route] });
+  }
+
+  setSourceNat(sourceNat: SourceNatRules): void {
+    this.#setNetwork({ ...this.network, sourceNat });
+  }
+
+  #setNetwork(network: NetworkSnapshot): void {
+    this.network = network;
+    this.#engine.setNetwork(network);
   }
 
   /** To the time of a step, in as many turns as the engine asks for. */

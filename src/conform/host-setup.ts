@@ -1,7 +1,10 @@
 /** What `host` steps change about the director's host, as far as it decides what becomes of a packet. */
 
+import { flatten } from '../data-plane/nat-rules/flatten.ts';
+import { parseIptablesSave } from '../data-plane/nat-rules/iptables-save.ts';
 import type { NetworkLink, NetworkRoute } from '../model/network.ts';
 import { familyOfAddress } from '../model/service.ts';
+import type { PortRange, SourceNatRules } from '../model/source-nat-rule.ts';
 
 interface MarkRule {
   readonly ipv6: boolean;
@@ -14,17 +17,29 @@ export class HostSetup {
   readonly #rules: MarkRule[] = [];
   /** Tables with `local default`, by family: `4 100`, `6 100`. */
   readonly #localTables = new Set<string>();
-  #masquerade = false;
+  /** Rules behind `-A`, as iptables-save would print them, by program. */
+  readonly #natRules: Readonly<Record<string, string[]>> = { iptables: [], ip6tables: [] };
 
-  /** `iptables -t nat ... -m ipvs --ipvs -j MASQUERADE` was given: full NAT. */
+  /** Some rule makes full NAT of NAT. */
   get masquerade(): boolean {
-    return this.#masquerade;
+    return Object.values(this.#natRules).some((rules) => rules.length > 0);
+  }
+
+  /** The host's source NAT rules, read as they are on a live host. */
+  sourceNat(localPortRange: PortRange): SourceNatRules {
+    const tables = Object.entries(this.#natRules).flatMap(([program, rules]) => {
+      const saved = `*nat\n:POSTROUTING ACCEPT\n${rules.map((rule) => `-A ${rule}\n`).join('')}COMMIT\n`;
+      const table = parseIptablesSave(saved, program, program === 'ip6tables' ? 'ipv6' : 'ipv4');
+      return table === null ? [] : [table];
+    });
+    return flatten(tables, localPortRange);
   }
 
   /** One `host` step. Marks themselves come with the packets, so rules that set them need no doing. */
   apply(argv: readonly string[]): void {
     const ipv6 = argv[0] === 'ip6tables' || argv.includes('-6');
-    if (argv.includes('MASQUERADE')) this.#masquerade = true;
+    const [program = '', ...rest] = argv;
+    if (rest.slice(0, 4).join(' ') === '-t nat -A POSTROUTING') this.#natRules[program]?.push(rest.slice(3).join(' '));
     if (argv[0] !== 'ip') return;
     const words = argv.filter((word) => word !== 'ip' && word !== '-6');
     const after = (word: string): string | undefined => words[words.indexOf(word) + 1];

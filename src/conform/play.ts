@@ -94,7 +94,7 @@ class Player {
   #syncPorts = 1;
 
   constructor(recording: Recording, startMs: number) {
-    this.#director = new RecordedDirector(recording, this.#host, this.leniency, startMs);
+    this.#director = new RecordedDirector(recording, this.leniency, startMs);
     for (const link of this.#director.network.links) {
       for (const { address, prefixLength } of link.addresses) {
         this.#ownAddresses.add(addressHex(address));
@@ -210,6 +210,9 @@ class Player {
     this.#host.apply(argv);
     const route = HostSetup.routeOf(argv, this.#director.network.links);
     if (route !== null) this.#director.addRoute(route);
+    if (this.#host.masquerade) {
+      this.#director.setSourceNat(this.#host.sourceNat(this.#director.network.localPortRange));
+    }
   }
 
   #sysctl(step: SysctlStep): Promise<Difference | null> {

@@ -2,29 +2,19 @@
 import { SCHEDULERS_DEBIAN_LACKS } from '../balance/schedulers/index.ts';
 import type { Command, CommandName } from '../model/commands.ts';
 import type { ServiceSpec } from '../model/service.ts';
-import type { HostSetup } from './host-setup.ts';
 import type { Leniency } from './tolerances.ts';
 
 /** A name that no scheduler has, so that the refusal comes in its place among the others. */
 const NO_SCHEDULER = 'not-built-in';
 
-export function asRecordedKernel<N extends CommandName>(
-  command: Command<N>,
-  host: HostSetup,
-  leniency: Leniency,
-): Command<N> {
+export function asRecordedKernel<N extends CommandName>(command: Command<N>, leniency: Leniency): Command<N> {
   const any = command as Command;
   if (any.name !== 'addService' && any.name !== 'editService') return command;
   const { service } = any;
   return {
     ...any,
-    service: { ...service, ...sourceNat(host), ...scheduler(service, leniency) },
+    service: { ...service, ...scheduler(service, leniency) },
   } as unknown as Command<N>;
-}
-
-/** MASQUERADE on the host is full NAT here. */
-function sourceNat(host: HostSetup): Pick<ServiceSpec, 'sourceNat'> {
-  return host.masquerade ? { sourceNat: 'masquerade' } : {};
 }
 
 /** Tolerance `missing-scheduler`. */

@@ -141,6 +141,7 @@ export const COMMAND_SHAPES: Readonly<Record<CommandName, Shape>> = {
   addMarkRule: object<Commands['addMarkRule']['input']>({ rule: markRule }, {}),
   deleteMarkRule: object<Commands['deleteMarkRule']['input']>({ rule: markRule }, {}),
   listMarkRules: nothing,
+  listSourceNatRules: nothing,
   getCounters: nothing,
   getLinkCounters: nothing,
 };

@@ -71,7 +71,7 @@ export function admitFlow(
     const destination = fits ? schedule(context, ends, service) : null;
     if (destination !== null) {
       const port = destination.port === 0 ? ends.destinationPort : destination.port;
-      row = createConnection(context, ends, service, destination, port, onePacket, NO_ROW);
+      row = createConnection(context, ends, service, destination, port, onePacket, NO_ROW, packet.mark);
     }
   }
   if (row !== NO_ROW) return row;
@@ -92,7 +92,7 @@ function admitPersistent(
   const destination: Destination = context.services.destinationAt(index);
   const own = ends.destinationPort === service.port && destination.port !== 0;
   const port = own ? destination.port : ends.destinationPort;
-  const row = createConnection(context, ends, service, destination, port, onePacket, template);
+  const row = createConnection(context, ends, service, destination, port, onePacket, template, packet.mark);
   // A new member keeps the template alive, the traffic of members does not.
   restartTimer(context, template);
   return row;

@@ -28,6 +28,7 @@ import { PathMtu } from './path-mtu.ts';
 import { TCP_NORMAL_TABLE, TCP_TIMEOUT_SECONDS } from './protocols/tcp-states.ts';
 import { Random } from './random.ts';
 import { Reassembler } from './reassembly.ts';
+import { HostSourceNat } from './source-nat.ts';
 import { SyncTraffic } from './sync-daemon.ts';
 import { REASON, REASON_NAMES, VERDICT_NAMES } from './verdict.ts';
 
@@ -76,6 +77,7 @@ export class EngineContext {
   readonly defences: Defences = new Defences();
   readonly reassembler: Reassembler = new Reassembler();
   readonly markRules: MarkRules = new MarkRules();
+  readonly sourceNat: HostSourceNat = new HostSourceNat();
   readonly serverAddresses: ServerAddresses = new ServerAddresses();
   readonly pathMtu: PathMtu = new PathMtu();
   /** What the daemons send and hear. */

@@ -34,6 +34,7 @@ import type { Endpoints } from './connection-table.ts';
 import type { EngineContext } from './context.ts';
 import type { Egress } from './egress.ts';
 import { NO_ADDRESS } from './network.ts';
+import { asksHost, chooseByHostRules, sourceByRule } from './source-nat.ts';
 import { chooseSourcePort } from './source-port.ts';
 import { firstSyncEnd } from './sync-needed.ts';
 import { REASON } from './verdict.ts';
@@ -54,7 +55,8 @@ export const creation: { refusedFor: number } = { refusedFor: 0 };
 
 /**
  * A new connection of `ends` (the client is its source) to a destination, in the table unless it is for one packet
- * only. NO_ROW: refused, see `creation`. Full NAT is left out with `sourceNat` false.
+ * only. NO_ROW: refused, see `creation`. `mark` is that of the packet, for the host's source NAT rules; `null`: they
+ * are not asked.
  */
 export function createConnection(
   context: EngineContext,
@@ -64,6 +66,7 @@ export function createConnection(
   destinationPort: number,
   onePacket: boolean,
   controller: number,
+  mark: number | null,
 ): number {
   const { connections } = context;
   let flags = flagsOf(context, destination) | (onePacket ? ConnectionFlag.ONE_PACKET : 0);
@@ -71,13 +74,18 @@ export function createConnection(
   let localPort = 0;
   const egress = context.egresses.ofDestination(context, destination);
   if (egress.kind === 'local') flags |= ConnectionFlag.LOCAL_SERVER;
-  if (destination.method === 'masquerade' && wantsSourceNat(context, ends, service, egress)) {
-    local = sourceOf(context, service, egress, ends.ipv6);
+  const rule =
+    mark !== null && asksHost(context, service, destination, egress)
+      ? chooseByHostRules(context, ends, destination, destinationPort, egress, mark)
+      : null;
+  if (rule !== null || (destination.method === 'masquerade' && wantsSourceNat(context, ends, service, egress))) {
+    local =
+      rule === null ? sourceOf(context, service, egress, ends.ipv6) : sourceByRule(rule, ends, destination, egress);
     if ((local.address0 | local.address1 | local.address2 | local.address3) === 0) {
       creation.refusedFor = REASON['no-source-address'];
       return NO_ROW;
     }
-    localPort = chooseSourcePort(context, ends.protocol, local, destination, destinationPort, ends.sourcePort);
+    localPort = chooseSourcePort(context, ends.protocol, local, destination, destinationPort, ends.sourcePort, rule);
     if (localPort === 0) {
       creation.refusedFor = REASON['ports-used-up'];
       return NO_ROW;
@@ -89,6 +97,7 @@ export function createConnection(
     creation.refusedFor = REASON['table-full'];
     return NO_ROW;
   }
+  if (rule !== null) context.sourceNat.count(rule.rule);
   const { rows } = connections;
   const base = row << ROW_SHIFT;
   fillEnds(rows, base, ends);

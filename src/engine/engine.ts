@@ -5,6 +5,7 @@
 import type { Answer, Command, CommandName } from '../model/commands.ts';
 import type { NetworkSnapshot } from '../model/network.ts';
 import { TICKS_PER_SECOND } from '../model/settings.ts';
+import { NO_SOURCE_NAT_RULES } from '../model/source-nat-rule.ts';
 import { NO_LINK, type PacketBatch } from '../wire/packet-batch.ts';
 import { NO_ROW } from './connection.ts';
 import { EngineContext, type EngineOptions, TICK_MS } from './context.ts';
@@ -53,10 +54,11 @@ export class Engine {
     return this.#context.outbox;
   }
 
-  /** Links, addresses and routes of the host. Connections stay; next hops are looked up anew. */
+  /** Links, addresses, routes and source NAT rules of the host. Connections stay; next hops are looked up anew. */
   setNetwork(snapshot: NetworkSnapshot): void {
     const context = this.#context;
     context.network = new Network(snapshot, context.network.generation + 1);
+    context.sourceNat.set(snapshot.sourceNat ?? NO_SOURCE_NAT_RULES, context.network);
     context.neighbors.rebuild((index) => context.network.link(index), snapshot.neighbors);
   }
 

@@ -54,6 +54,8 @@ function executeOwn(context: EngineContext, command: Command): Answer<CommandNam
       return null;
     case 'listMarkRules':
       return { rules: context.markRules.list() };
+    case 'listSourceNatRules':
+      return context.sourceNat.report(context);
     case 'getCounters':
       return countersOf(context);
     default:

@@ -176,8 +176,8 @@ export function isMulticast(ipv6: boolean, w0: number, w3: number): boolean {
   return ipv6 ? w0 >>> 24 === MULTICAST_FIRST_BYTE : w3 >>> 28 === 0xe;
 }
 
-/** The address of `link` that packets to `target` over `hop` carry as their source. */
-function sourceOn(link: EngineLink, ipv6: boolean, target: AddressWords, hop: AddressWords): AddressWords {
+/** The address of `link` that packets to `target` over `hop` carry as their source, if no route names another. */
+export function sourceOn(link: EngineLink, ipv6: boolean, target: AddressWords, hop: AddressWords): AddressWords {
   if (ipv6) return chooseIpv6Source(link.addresses6, target) ?? NO_ADDRESS;
   return { ...NO_ADDRESS, address3: sourceOnIpv4(link, hop.address3) };
 }

@@ -59,7 +59,8 @@ export function requestFromServer(context: EngineContext, packet: Packet): numbe
   }
   if (template === NO_ROW) template = makeTemplate(context, packet, ends, service, server);
   if (template === NO_ROW) return NO_ROW;
-  const row = createConnection(context, ends, service, server, sourcePort, service.onePacket, template);
+  // The packet goes to the client: rules about the way to servers are not asked.
+  const row = createConnection(context, ends, service, server, sourcePort, service.onePacket, template, null);
   // A new member keeps the template alive, the traffic of members does not.
   restartTimer(context, template);
   return row;

@@ -4,6 +4,7 @@
  * sockets (net.ipv4.ip_local_port_range) are left alone, since the host does not know of ours.
  */
 import type { Destination } from '../balance/destination.ts';
+import type { PortRange } from '../model/source-nat-rule.ts';
 import { PROTOCOL_TCP } from '../wire/ipv4.ts';
 import type { AddressWords } from '../wire/neighbor-discovery.ts';
 import { NO_ROW, ROW_SHIFT, STATE } from './connection.ts';
@@ -12,12 +13,17 @@ import type { EngineContext } from './context.ts';
 import { removeConnection } from './lifetime.ts';
 import { TCP_CLOSE, TCP_TIME_WAIT } from './protocols/tcp-states.ts';
 
-const PORT_MIN = 1024;
-const PORT_MAX = 65_535;
+const ANY_PORT: PortRange = [1024, 65_535];
 /** Ports looked at before giving up: bounds the work a flood can cause. */
 const ATTEMPTS = 512;
 
-/** The chosen port, or 0 when none was found. */
+/** What a rule of the host wants of the port. */
+export interface PortWish {
+  readonly ports: PortRange | null;
+  readonly random: boolean;
+}
+
+/** The chosen port, or 0 when none was found. `wish`: `null` for none. */
 export function chooseSourcePort(
   context: EngineContext,
   protocol: number,
@@ -25,24 +31,29 @@ export function chooseSourcePort(
   server: Destination,
   serverPort: number,
   clientPort: number,
+  wish: PortWish | null,
 ): number {
   const [low, high] = context.network.localPortRange;
-  const below = Math.max(0, Math.min(low, PORT_MAX + 1) - PORT_MIN);
-  const above = Math.max(0, PORT_MAX - Math.max(high, PORT_MIN - 1));
+  const [first, last] = wish?.ports ?? ANY_PORT;
+  // The ports that may be used, below and above those of the host.
+  const below = Math.max(0, Math.min(low - 1, last) - first + 1);
+  const aboveFirst = Math.max(high + 1, first);
+  const above = Math.max(0, last - aboveFirst + 1);
   const choices = below + above;
   if (choices === 0) return 0;
   const { connections } = context;
-  const mayKeep = clientPort >= PORT_MIN && (clientPort < low || clientPort > high);
+  const isHosts = clientPort >= low && clientPort <= high;
+  const mayKeep = wish?.random !== true && clientPort >= first && clientPort <= last && !isHosts;
   let index = mayKeep
     ? clientPort < low
-      ? clientPort - PORT_MIN
-      : below + clientPort - Math.max(high + 1, PORT_MIN)
+      ? clientPort - first
+      : below + clientPort - aboveFirst
     : context.random.below(choices);
   let closed = NO_ROW;
   let closedPort = 0;
   const attempts = Math.min(ATTEMPTS, choices);
   for (let attempt = 0; attempt < attempts; attempt++) {
-    const port = index < below ? PORT_MIN + index : Math.max(high + 1, PORT_MIN) + index - below;
+    const port = index < below ? first + index : aboveFirst + index - below;
     const row = connections.findLocal(answerTo(protocol, local, port, server, serverPort));
     if (row === NO_ROW) return port;
     if (closed === NO_ROW && protocol === PROTOCOL_TCP) {

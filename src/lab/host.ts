@@ -72,6 +72,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   curl: 'curl',
   ldirectord: 'ldirectord',
   ipvsadm: 'ipvsadm',
+  iptables: 'iptables',
 };
 
 /** The packages of those programs that are missing here. */

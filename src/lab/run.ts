@@ -9,10 +9,14 @@ import { type HostCommand, namespaceName, planChecksums, planNetwork } from './p
 import { clientOf, directorOf, type LabHost, type LabTopology } from './topology.ts';
 
 /**
- * Starts a program with the lab's own folders over /run and /var/log, which the director's programs write to.
- * `ip netns exec` has given it a mount namespace of its own already, so nobody else sees them.
+ * Starts a program with the lab's own folders over /run and /var/log, which the director's programs write to, and over
+ * /etc/sysctl.d. `ip netns exec` has given it a mount namespace of its own already, so nobody else sees them.
  */
-const WITH_OWN_FOLDERS = 'mount -n --bind "$1" /run && mount -n --bind "$2" /var/log && shift 2 && exec "$@"';
+const WITH_OWN_FOLDERS = `mount -n --bind "$1" /run && mount -n --bind "$2" /var/log || exit
+if [ -d /etc/sysctl.d ]; then mount -n --bind "$3" /etc/sysctl.d || exit; fi
+shift 3 && exec "$@"`;
+
+const DIRECTOR_FOLDERS = ['run', 'log', 'sysctl.d'];
 
 export class Lab {
   readonly id: string;
@@ -30,7 +34,7 @@ export class Lab {
     this.#signal = signal;
     this.verifiesChecksums = topology.isolated && hasProgram('ethtool');
     this.folder = claimLab(this.id);
-    for (const name of ['run', 'log']) mkdirSync(join(this.folder, name));
+    for (const name of DIRECTOR_FOLDERS) mkdirSync(join(this.folder, name));
   }
 
   async build(): Promise<void> {
@@ -51,7 +55,15 @@ export class Lab {
     }
     const enter = ['ip', 'netns', 'exec', namespaceName(this.id, host.name)];
     if (host.role !== 'director') return [...enter, ...command];
-    return [...enter, 'sh', '-c', WITH_OWN_FOLDERS, 'sh', this.path('run'), this.path('log'), ...command];
+    return [
+      ...enter,
+      'sh',
+      '-c',
+      WITH_OWN_FOLDERS,
+      'sh',
+      ...DIRECTOR_FOLDERS.map((name) => this.path(name)),
+      ...command,
+    ];
   }
 
   /** A path in the lab's folder. */

@@ -52,7 +52,8 @@ export async function runScenario(context: ScenarioContext): Promise<ScenarioOut
   if (options.mode === 'tun') await startTunnelEnds(lab, options.tunnel, signal);
 
   const director = new Director(lab, signal);
-  const daemonWords = daemonWordsFor(options);
+  await scenario.setUpDirector?.(lab, progress);
+  const daemonWords = daemonWordsFor(options, scenario);
   progress.step(`starting uipvsd ${daemonWords.join(' ')}`);
   await director.startDaemon(daemonWords, context.onDaemonEnd);
   const run: ScenarioRun = { lab, options, progress, signal, director, servers };
@@ -94,9 +95,10 @@ export async function runScenario(context: ScenarioContext): Promise<ScenarioOut
   return { result, statistics, director, remarks: scenario.remarks?.(result, options) ?? [] };
 }
 
-function daemonWordsFor({ dataPlane, io, mode }: RunLabOptions): string[] {
+function daemonWordsFor({ dataPlane, io, mode }: RunLabOptions, scenario: ScenarioKind): string[] {
   if (dataPlane !== 'packet') return ['--data-plane', dataPlane];
-  return ['--io', io, ...(mode === 'fullnat' ? ['--snat', 'masquerade'] : [])];
+  const ownFullNat = mode === 'fullnat' && scenario.setUpDirector === undefined;
+  return ['--io', io, ...(ownFullNat ? ['--snat', 'masquerade'] : [])];
 }
 
 /** As an operator would: by ldirectord.cf, or by `ipvsadm` where that has no words for it. */

@@ -7,6 +7,7 @@ import type { DestinationKey, DestinationSpec } from './destination.ts';
 import type { MarkRule } from './mark-rule.ts';
 import type { ServiceKey, ServiceProtocol, ServiceSpec, ServiceStatus } from './service.ts';
 import type { SettingName, Timeouts } from './settings.ts';
+import type { SourceNatReport } from './source-nat-rule.ts';
 import type { Rates, Statistics } from './statistics.ts';
 
 export type SyncRole = 'master' | 'backup';
@@ -91,6 +92,8 @@ export interface Commands {
   deleteMarkRule: { input: { readonly rule: MarkRule }; answer: null };
   /** In the order they are asked. */
   listMarkRules: { input: Record<never, never>; answer: { readonly rules: readonly MarkRule[] } };
+  /** MASQUERADE and SNAT rules of the host, which of them are followed, and how often. */
+  listSourceNatRules: { input: Record<never, never>; answer: SourceNatReport };
   /** Drops by reason, table fill, neighbour and link state: for status, metrics and tests. */
   getCounters: { input: Record<never, never>; answer: EngineCounters };
   /** What the I/O back end counts, link by link. */
@@ -155,6 +158,7 @@ export const COMMANDS: Readonly<Record<CommandName, { readonly changes: boolean;
   addMarkRule: { changes: true, summary: 'Give packets a firewall mark' },
   deleteMarkRule: { changes: true, summary: 'Delete a rule that gives packets a firewall mark' },
   listMarkRules: { changes: false, summary: 'Rules that give packets firewall marks' },
+  listSourceNatRules: { changes: false, summary: 'MASQUERADE and SNAT rules of the host that are followed' },
   getCounters: { changes: false, summary: 'Drops, passes and table fill of the data plane' },
   getLinkCounters: { changes: false, summary: 'Frames, drops and send errors of each link' },
 };

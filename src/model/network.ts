@@ -1,5 +1,6 @@
 /** The host's links, addresses and routes, as the engine needs them to find the next hop. Plain data. */
 import type { AddressFamily } from './service.ts';
+import type { SourceNatRules } from './source-nat-rule.ts';
 
 export interface NetworkLink {
   /** Kernel interface index. */
@@ -55,4 +56,6 @@ export interface NetworkSnapshot {
   readonly hostLink: HostLink | null;
   /** net.ipv4.ip_local_port_range: ports the host's own sockets use. Full NAT keeps out of it. */
   readonly localPortRange: readonly [low: number, high: number];
+  /** Rules of the host's nat chains behind routing (POSTROUTING). Absent: none. */
+  readonly sourceNat?: SourceNatRules;
 }

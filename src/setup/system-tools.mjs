@@ -39,6 +39,7 @@ export const SCENARIO_TOOLS = [
   { package: 'dnsperf', present: () => isOnPath('dnsperf') },
   { package: 'vsftpd', present: () => isOnPath('vsftpd') },
   { package: 'curl', present: () => isOnPath('curl') },
+  { package: 'iptables', present: () => isOnPath('iptables') },
   { package: 'ldirectord', present: () => isOnPath('ldirectord') && isOnPath('ipvsadm') },
 ];
 

@@ -1,4 +1,7 @@
 /** The words that print what the data plane counts and how it is set: stats, proc, sysctl, and --watch. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { Cli, Terminal } from '../../src/cli/cli.ts';
 import { runUipvs } from '../../src/cli/run.ts';
@@ -210,6 +213,27 @@ describe('sysctl', () => {
     expect((await uipvs(['sysctl', '-n', 'pmtu_disc'])).stdout).toBe('1\n');
     writes = [];
     expect(JSON.parse((await uipvs(['sysctl', '-a', '--json'])).stdout)).toMatchObject({ sync_threshold: '3\t50' });
+  });
+
+  test('-p takes over what a file says about net.ipv4.vs, and nothing else of it', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'uisysctl-'));
+    try {
+      const file = join(folder, 'lvs.conf');
+      writeFileSync(file, '# the tutorial\nnet.ipv4.ip_forward = 1\nnet.ipv4.vs.conntrack = 1\n');
+      expect(await uipvs(['sysctl', '-p', file])).toMatchObject({ code: 0, stdout: 'net.ipv4.vs.conntrack = 1\n' });
+      writeFileSync(file, 'net.ipv4.ip_forward = 1\n');
+      expect(await uipvs(['sysctl', '-p', file])).toMatchObject({
+        code: 0,
+        stderr: 'uipvs sysctl: no line is about net.ipv4.vs\n',
+      });
+      stderr = '';
+      expect(await uipvs(['sysctl', '-p', join(folder, 'none.conf')])).toMatchObject({
+        code: 1,
+        stderr: `uipvs sysctl: cannot open ${join(folder, 'none.conf')}: ENOENT\n`,
+      });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test('a wrong value is refused as the kernel refuses it, and the words behind it still count', async () => {

@@ -204,10 +204,46 @@ describe('status', () => {
     );
   });
 
+  test('lists the source NAT rules of the host: which are followed, how often, and which are not understood', async () => {
+    const rule = { origin: 'iptables', hits: 0, concerned: true, problem: null };
+    daemon.sourceNat = {
+      inForce: true,
+      rules: [
+        { ...rule, text: '-A POSTROUTING -d 10.0.0.0/24 -j MASQUERADE', hits: 3 },
+        { ...rule, text: '-A POSTROUTING -m statistic -j MASQUERADE', problem: '-m statistic' },
+      ],
+    };
+    const lines = (await uipvs('status')).stdout.split('\n').filter((line) => line.includes('POSTROUTING'));
+    expect(lines).toEqual([
+      'source NAT      3 connections by iptables: -A POSTROUTING -d 10.0.0.0/24 -j MASQUERADE',
+      '                not followed, not understood: -m statistic; iptables: -A POSTROUTING -m statistic -j MASQUERADE',
+    ]);
+    expect(JSON.parse((await uipvs('status', '--json')).stdout).sourceNat).toEqual(daemon.sourceNat);
+  });
+
+  test('says how rules come into force that would match, and is silent about others', async () => {
+    const rule = { origin: 'nft inet lb', hits: 0, problem: null };
+    const rules = [
+      { ...rule, text: 'ip daddr 10.0.0.0/24 masquerade', concerned: true },
+      { ...rule, text: 'ip daddr 10.9.0.0/24 masquerade', concerned: false },
+    ];
+    const lines = async (inForce: boolean, which: typeof rules) => {
+      daemon.sourceNat = { inForce, rules: which };
+      const { stdout } = await uipvs('status');
+      return stdout.slice(stdout.indexOf('passed on')).split('\n').slice(1, -1);
+    };
+    expect(await lines(false, rules)).toEqual([
+      'source NAT      not in force: nft inet lb: ip daddr 10.0.0.0/24 masquerade',
+      '                such rules apply with conntrack=1: type `uipvs sysctl -w net.ipv4.vs.conntrack=1`',
+    ]);
+    expect(await lines(false, rules.slice(1))).toEqual([]);
+    expect(await lines(true, [])).toEqual(['source NAT      no MASQUERADE or SNAT rule of the host']);
+  });
+
   test('has the documented keys as JSON', async () => {
     const report = JSON.parse((await uipvs('status', '--json')).stdout);
     expect(Object.keys(report).sort()).toEqual(
-      ['capabilities', 'counters', 'daemon', 'destinations', 'services', 'table', 'totals'].sort(),
+      ['capabilities', 'counters', 'daemon', 'destinations', 'services', 'sourceNat', 'table', 'totals'].sort(),
     );
     expect(report).toMatchObject({ services: 1, destinations: 1 });
   });

@@ -30,6 +30,7 @@ describe('the options of uipvsd', () => {
       connectionsMax: 1_048_576,
       links: null,
       guard: 'on',
+      sysctl: [],
       socket: null,
       logLevel: 'info',
     } satisfies DaemonCommandLine);
@@ -37,7 +38,7 @@ describe('the options of uipvsd', () => {
 
   test('every option is read', async () => {
     const words =
-      '--io pcap --spin-us 50 --bypass-queue --ring-slots 512 --snat 192.0.2.10 --connections-max 5000 --link eth0 --link eth1';
+      '--io pcap --spin-us 50 --bypass-queue --ring-slots 512 --snat 192.0.2.10 --connections-max 5000 --link eth0 --link eth1 --sysctl conntrack=1 --sysctl sync_ports=2';
     const { options } = await read(
       ...words.split(' '),
       '--guard=off',
@@ -58,6 +59,7 @@ describe('the options of uipvsd', () => {
       connectionsMax: 5_000,
       links: ['eth0', 'eth1'],
       guard: 'off',
+      sysctl: ['conntrack=1', 'sync_ports=2'],
       socket: '/tmp/x.sock',
       logLevel: 'debug',
     } satisfies DaemonCommandLine);

@@ -62,7 +62,7 @@ test('no more requests at a time than there are in all, since ab refuses that', 
 test.each([
   [
     ['run', 'other'],
-    'there is no scenario "other"; there is: tutorial, one-host, dns, ftp, reload, real-ldirectord, proxy',
+    'there is no scenario "other"; there is: tutorial, one-host, dns, ftp, reload, real-ldirectord, tutorial-literal, proxy',
   ],
   [['--mode', 'bridge'], '--mode in tutorial takes fullnat, masq, dr, tun, not "bridge"'],
   [['ftp', '--mode', 'dr'], '--mode in ftp takes masq, not "dr"'],

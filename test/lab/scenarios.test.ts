@@ -160,6 +160,25 @@ describe(
 );
 
 describe(
+  'the tutorial as it is typed',
+  () => {
+    test('its sysctls, its iptables rule and its ldirectord.cf are enough; without the rule nothing comes back', async ({
+      skip,
+    }) => {
+      const { result, run } = await runLab(skip, ['tutorial-literal', ...FEW], ['iptables', 'sysctl']);
+      expect(result).toMatchObject({ scenario: 'tutorial-literal', mode: 'fullnat' });
+      expectTurns(result, ADDRESSES.ipv4.servers);
+      expect(run.stderr).toContain('# iptables -t nat -A POSTROUTING -d 192.168.1.0/24 -j MASQUERADE');
+      expect(run.stderr).not.toContain('--snat');
+      expect(run.stderr).toMatch(/source NAT +3\d\d connections by iptables: -A POSTROUTING -d 192.168.1.0\/24/);
+      expect(run.stderr).toContain('client: without the rule no answer comes back');
+      expect(run.stderr).toContain('client: with this rule 50 of 50 requests are answered');
+    });
+  },
+  LONG_MS,
+);
+
+describe(
   'a reload under load',
   () => {
     test.for(['fullnat', 'masq'])(

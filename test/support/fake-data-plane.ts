@@ -19,6 +19,7 @@ import {
   type Timeouts,
   writeSetting,
 } from '../../src/model/settings.ts';
+import type { SourceNatReport } from '../../src/model/source-nat-rule.ts';
 import type { Rates, Statistics } from '../../src/model/statistics.ts';
 
 export const NO_STATISTICS: Statistics = { connections: 0, inPackets: 0, outPackets: 0, inBytes: 0, outBytes: 0 };
@@ -78,6 +79,8 @@ export class FakeDataPlane implements DataPlane {
   /** Every command that came, in order. */
   readonly commands: Command[] = [];
   connections: ConnectionStatus[] = [];
+  /** `null`: it knows nothing of such rules. */
+  sourceNat: SourceNatReport | null = null;
   closed = 0;
   watchers = 0;
   pageItems = 2;
@@ -210,6 +213,9 @@ export class FakeDataPlane implements DataPlane {
             { link: 'lo', received: 0, transmitted: 9, receiveDrops: 0, transmitErrors: { ENOBUFS: 2 }, ring: null },
           ],
         };
+      case 'listSourceNatRules':
+        if (this.sourceNat === null) throw notSupportedYet(command.name);
+        return this.sourceNat;
       default:
         throw notSupportedYet(command.name);
     }

@@ -43,6 +43,7 @@ const FAKE: DataPlaneKind = {
       dataPlane,
       io: 'fake',
       links: ['eth0', 'lo'],
+      sysctl: [],
       ...(passedOver === undefined ? {} : { ioPassedOver: [passedOver], ffi: 'koffi 3' }),
     };
   },

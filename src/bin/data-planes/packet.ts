@@ -2,6 +2,7 @@
 import type { DataPlaneKind, OpenedDataPlane } from '../../cli/choose-data-plane.ts';
 import type { DaemonCommandLine } from '../../cli/daemon-options.ts';
 import { missingCapabilities, privilegeComplaint } from '../../cli/privileges.ts';
+import { applyStartSettings } from '../../cli/start-settings.ts';
 import type { Logger } from '../../control/logger.ts';
 
 export const packet: DataPlaneKind = {
@@ -45,16 +46,24 @@ async function open(options: DaemonCommandLine, logger: Logger): Promise<OpenedD
     ...(options.links === null ? {} : { links: options.links }),
     log: { info: whileOpening(logger.info), warn: whileOpening(logger.warn), error: whileOpening(logger.error) },
   });
-  open = true;
-  const { links } = await readNetwork(options.links);
-  return {
-    dataPlane,
-    io: dataPlane.io,
-    ioPassedOver: dataPlane.ioPassedOver,
-    ffi: dataPlane.ffi,
-    links: links
-      .map(({ name }) => name)
-      .filter((name) => name !== ENGINE_LINK_NAME)
-      .sort(),
-  };
+  try {
+    const sysctl = await applyStartSettings(dataPlane, options.sysctl, logger);
+    const { links } = await readNetwork(options.links);
+    return {
+      dataPlane,
+      io: dataPlane.io,
+      ioPassedOver: dataPlane.ioPassedOver,
+      ffi: dataPlane.ffi,
+      links: links
+        .map(({ name }) => name)
+        .filter((name) => name !== ENGINE_LINK_NAME)
+        .sort(),
+      sysctl,
+    };
+  } catch (error) {
+    await dataPlane.close();
+    throw error;
+  } finally {
+    open = true;
+  }
 }

@@ -1,5 +1,6 @@
 /** The socket proxy: TCP and UDP by ordinary sockets, no rights, nothing compiled. */
 import type { DataPlaneKind } from '../../cli/choose-data-plane.ts';
+import { applyStartSettings } from '../../cli/start-settings.ts';
 
 export const proxy: DataPlaneKind = {
   name: 'proxy',
@@ -7,9 +8,16 @@ export const proxy: DataPlaneKind = {
   sharesNamespace: true,
   fits: ({ io, links, spinUs, bypassQueue }) => io === null && links === null && spinUs === 0 && !bypassQueue,
   unavailable: async () => null,
-  open: async (options) => {
+  open: async (options, logger) => {
     const { openProxy } = await import('../../../native-free/index.ts');
     const { acceptProxy, connectionsMax, sendProxy } = options;
-    return { dataPlane: openProxy({ connectionsMax, sendProxy, acceptProxy }), io: 'sockets', links: [] };
+    const dataPlane = openProxy({ connectionsMax, sendProxy, acceptProxy });
+    try {
+      const sysctl = await applyStartSettings(dataPlane, options.sysctl, logger);
+      return { dataPlane, io: 'sockets', links: [], sysctl };
+    } catch (error) {
+      await dataPlane.close();
+      throw error;
+    }
   },
 };

@@ -1,6 +1,7 @@
 /**
  * Reads the host's network as it is now: links, addresses, routes of the main and the local table, permanent
- * neighbours and the port range of its own sockets. The facts come from iproute2's `ip -json` and /proc.
+ * neighbours, the port range of its own sockets and its source NAT rules. The facts come from iproute2's `ip -json`,
+ * /proc and the tools of the packet filter.
  */
 import { readFile } from 'node:fs/promises';
 import { IpvsError } from '../../model/errors.ts';
@@ -13,6 +14,7 @@ import {
   HOST_END_ADDRESS6,
   HOST_LINK_NAME,
 } from './host-link.ts';
+import { readNatRules } from './nat-rules.ts';
 import { runTool } from './run-tool.ts';
 
 /** What `ip -json` prints, as far as it is read here. Manual pages: ip-address(8), ip-route(8), ip-neighbour(8). */
@@ -86,7 +88,9 @@ export async function readNetwork(links: readonly string[] | null): Promise<Host
     ipJson<IpNeighbor>(['neighbor', 'show', 'nud', 'permanent']),
     readFile('/proc/sys/net/ipv4/ip_local_port_range', 'utf8').catch(() => DEFAULT_PORT_RANGE),
   ]);
-  return snapshotOf({ links: addresses, routes: { ipv4, ipv6 }, neighbors, localPortRange }, links);
+  const snapshot = snapshotOf({ links: addresses, routes: { ipv4, ipv6 }, neighbors, localPortRange }, links);
+  const sourceNat = await readNatRules(snapshot.localPortRange);
+  return sourceNat.rules.length === 0 ? snapshot : { ...snapshot, sourceNat };
 }
 
 const DEFAULT_PORT_RANGE = '32768 60999';

@@ -8,13 +8,16 @@ import type { Capabilities, DataPlane } from '../../model/data-plane.ts';
 import { IpvsError } from '../../model/errors.ts';
 import type { DataPlaneEvent } from '../../model/events.ts';
 import { formatServiceKey } from '../../model/service.ts';
+import { NO_SOURCE_NAT_RULES, type SourceNatRules } from '../../model/source-nat-rule.ts';
 import { AcceptedSpecs, entriesNeededBy } from '../accepted-specs.ts';
 import { eventOf, Watchers } from '../changes.ts';
 import { Defences } from './defences.ts';
 import { ENGINE_LINK_NAME } from './host-link.ts';
+import { hasLegacyRules } from './nat-rules.ts';
 import { type HostNetwork, localPrefixesOf, readNetwork } from './network.ts';
 import { NetworkWatch } from './network-watch.ts';
 import type { Gauges } from './scoreboard.ts';
+import { SourceNatNews } from './source-nat-news.ts';
 import { SyncMembership } from './sync-membership.ts';
 import { WorkerKeeper } from './worker-keeper.ts';
 import type { WorkerSession } from './worker-session.ts';
@@ -58,6 +61,7 @@ export class PacketDataPlane implements DataPlane {
   #defences!: Defences;
   #keeper!: WorkerKeeper;
   readonly #syncMembership = new SyncMembership((message) => this.#notice('warning', message));
+  readonly #sourceNatNews = new SourceNatNews();
   #networkWatch: NetworkWatch | null = null;
   #network: HostNetwork;
   /** What the worker said it serves, joined; and what was last complained about. */
@@ -97,14 +101,14 @@ export class PacketDataPlane implements DataPlane {
       await plane.#defences.close();
       throw error;
     }
-    plane.#networkWatch = new NetworkWatch(
-      () => plane.#refresh(),
-      () =>
-        plane.#notice(
-          'warning',
-          'ip monitor does not run here: changes of links and routes are noticed every few seconds',
-        ),
-    );
+    plane.#networkWatch = new NetworkWatch({
+      refresh: () => plane.#refresh(),
+      onUnmonitored: (tool) =>
+        plane.#notice('warning', `${tool} does not run here: what it would report is noticed every few seconds`),
+      needsClock: async () => namesSets(plane.#network.sourceNat) || (await hasLegacyRules()),
+    });
+    // What came while the worker started nobody told.
+    plane.#networkWatch.poke();
     return plane;
   }
 
@@ -126,6 +130,8 @@ export class PacketDataPlane implements DataPlane {
     const result = await answer.catch((error) => this.#letGo(needed, error));
     const freed = this.#accepted.note(command as Command);
     this.#syncMembership.note(command as Command);
+    // What cannot be asked now is told with the next look at the network.
+    if (changesConntrack(command as Command)) await this.#tellSourceNat().catch(() => {});
     const event = eventOf(command as Command);
     if (event !== null) this.#watchers.tell(event);
     await guard.release(freed).catch((error: Error) => this.#notice('warning', error.message));
@@ -179,6 +185,7 @@ export class PacketDataPlane implements DataPlane {
       const lostHostLink = this.#network.hostLink !== null && read.hostLink === null;
       if (lostHostLink && (await this.#defences.raiseHostLink())) this.#networkWatch?.poke();
       if (!this.#closed) await this.#apply(read);
+      if (!this.#closed) await this.#tellSourceNat();
     } catch (error) {
       this.#complain((error as Error).message);
     }
@@ -220,6 +227,19 @@ export class PacketDataPlane implements DataPlane {
     this.#watchers.tell({ type: 'links-changed', links });
   }
 
+  /** Which of the host's source NAT rules are followed, when that has changed. */
+  async #tellSourceNat(): Promise<void> {
+    const rules = this.#network.sourceNat ?? NO_SOURCE_NAT_RULES;
+    const inForce = rules.rules.length > 0 && (await this.#keepsConntrack());
+    for (const { level, message } of this.#sourceNatNews.of(rules, inForce)) this.#notice(level, message);
+  }
+
+  async #keepsConntrack(): Promise<boolean> {
+    const session = await this.#keeper.session();
+    const { value } = await session.execute<'getSetting'>({ name: 'getSetting', setting: 'conntrack' });
+    return value !== '0';
+  }
+
   /** Once in a row: what does not work is tried again and again. */
   #complain(message: string): void {
     if (message === this.#complaint) return;
@@ -242,6 +262,15 @@ function guardedLinks({ links, downLinks }: HostNetwork): { index: number; name:
 /** Both were made by the same function from lists the kernel keeps in order. */
 function sameNetwork(a: HostNetwork, b: HostNetwork): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
+}
+
+function changesConntrack(command: Command): boolean {
+  return command.name === 'setSetting' && command.setting === 'conntrack';
+}
+
+/** `nft monitor rules` does not tell when the elements of a set change. */
+function namesSets(rules: SourceNatRules | undefined): boolean {
+  return rules?.rules.some(({ origin, text }) => origin.startsWith('nft ') && text.includes(' @')) ?? false;
 }
 
 /** The host link carries what came by any of the others. Loopback is larger than a veth can be. */

@@ -44,6 +44,11 @@ export interface ScenarioKind {
   readonly healthChecks: string;
   /** Starts it; unless said, as an operator starts uldirectord. */
   readonly startHealthChecks?: (lab: Lab, director: Director, configuration: string) => Promise<void>;
+  /**
+   * What an operator types on the director before uipvsd starts. Where this is given, full NAT is the business of what
+   * was typed, and uipvsd is not told of it.
+   */
+  readonly setUpDirector?: (lab: Lab, progress: Progress) => Promise<void>;
   readonly startServers: (lab: Lab, signal: AbortSignal) => Promise<LabServers>;
   /** The client's part. */
   readonly send: (run: ScenarioRun) => Promise<TrafficResult>;

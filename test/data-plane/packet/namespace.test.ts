@@ -212,7 +212,8 @@ describe.skipIf(reason !== null)(`in a network namespace${reason === null ? '' :
     await plane.start();
     await plane.execute(addWeb);
     const nft = namespace
-      .run(`pgrep -x nft || true`)
+      // Its keeper; `nft monitor` and questions run beside it.
+      .run(`pgrep -f -x 'nft -i' || true`)
       .split('\n')
       .filter((pid) => pid !== '' && isIn(namespace.name, pid));
     expect(nft).toHaveLength(1);
