@@ -22,8 +22,11 @@ const MONITORS: readonly (readonly string[])[] = [
 ];
 /** Lines about the guard, which we change ourselves. */
 const OWN_LINE = /^\w+ rule netdev uipvs /;
-/** Lets the kernel end a monitor with us even when we are killed. Without it, the monitor's next word does. */
-const END_WITH_US = ['setpriv', '--pdeathsig', 'KILL'];
+/**
+ * Lets the kernel end a monitor with us even when we are killed, and starts none when that has happened already: it would
+ * have missed the end that it waits for. Without `setpriv` the monitor's next word ends it.
+ */
+const END_WITH_US = ['setpriv', '--pdeathsig', 'KILL', 'sh', '-c', '[ "$PPID" = "$0" ] && exec "$@"', `${process.pid}`];
 
 export interface NetworkWatchOptions {
   /** Never runs twice at once. */
