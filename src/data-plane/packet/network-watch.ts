@@ -14,6 +14,7 @@ const SETTLE_MS = 50;
 const REST_FACTOR = 3;
 /** A monitor that lived shorter could not run at all. */
 const HEALTHY_MS = 2_000;
+const FAILURES_MAX = 3;
 
 /** What runs as a child and prints a line whenever something changed. */
 const MONITORS: readonly (readonly string[])[] = [
@@ -109,6 +110,8 @@ class Monitor {
   readonly #onUnable: () => void;
   #child: ChildProcess | null = null;
   #isInstalled = true;
+  /** Young deaths in a row: one may have other causes than that it cannot run. */
+  #failures = 0;
   #closed = false;
 
   constructor(words: readonly string[], onChange: () => void, onUnable: () => void) {
@@ -152,7 +155,11 @@ class Monitor {
         return;
       }
       const worked = performance.now() - beginMs > HEALTHY_MS;
-      this.#start(worked ? candidate : candidate + 1);
+      this.#failures = worked ? 0 : this.#failures + 1;
+      const isMissing = (problem as NodeJS.ErrnoException | null)?.code === 'ENOENT';
+      const giveUp = isMissing || this.#failures >= FAILURES_MAX;
+      if (giveUp) this.#failures = 0;
+      this.#start(giveUp ? candidate + 1 : candidate);
       // What happened meanwhile nobody told.
       this.#onChange();
     };
