@@ -80,7 +80,7 @@ export async function runScenario(context: ScenarioContext): Promise<ScenarioOut
     mode: options.mode,
     family: options.family,
     tunnel: options.mode === 'tun' ? options.tunnel : null,
-    io: options.dataPlane === 'packet' ? options.io : 'sockets',
+    io: ioOf(options),
     scheduler: options.scheduler,
     requests: traffic.requests,
     failed: traffic.failed,
@@ -93,6 +93,12 @@ export async function runScenario(context: ScenarioContext): Promise<ScenarioOut
   const statistics = await director.listing('--stats');
   if (!options.keep) await scenario.finish?.(run);
   return { result, statistics, director, remarks: scenario.remarks?.(result, options) ?? [] };
+}
+
+/** What carries the frames. */
+function ioOf({ dataPlane, io }: RunLabOptions): string {
+  if (dataPlane === 'packet') return io;
+  return dataPlane === 'kernel' ? 'kernel' : 'sockets';
 }
 
 function daemonWordsFor({ dataPlane, io, mode }: RunLabOptions, scenario: ScenarioKind): string[] {
