@@ -37,13 +37,15 @@ export const GUEST_ROOT = '/uipvs';
 
 /**
  * @param {import('./kernel.mjs').GuestKernel} kernel
+ * @param {{ steps?: readonly string[] }} [wishes] `steps`: those that are run, unless empty
  * @returns {Buffer} an archive that the kernel unpacks
  */
-export function buildImage(kernel) {
+export function buildImage(kernel, { steps = [] } = {}) {
   const archive = new Archive();
   for (const folder of ['/proc', '/sys', '/dev', '/run', '/var/log', '/root', '/etc/sysctl.d', '/lib64', '/usr/sbin']) {
     archive.folder(folder);
   }
+  archive.link('/var/run', '/run');
   archive.folder('/tmp', 0o1777);
   archive.device('/dev/console', 5, 1);
   archive.device('/dev/null', 1, 3);
@@ -54,6 +56,7 @@ export function buildImage(kernel) {
   addNameSwitch(archive);
   addModules(archive, kernel);
   addCheckout(archive);
+  archive.file('/steps.json', JSON.stringify(steps));
   archive.file('/init', readFileSync(join(import.meta.dirname, 'init.sh')), 0o755);
   return archive.bytes();
 }

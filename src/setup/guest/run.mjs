@@ -15,10 +15,15 @@ const SILENCE_MS = 120_000;
 
 /**
  * Boots the guest and prints one line for each step.
- * @param {{ verbose?: boolean, write?: (text: string) => void }} [options] `verbose`: with the console of the guest
+ * @param {{ verbose?: boolean, steps?: readonly string[], write?: (text: string) => void }} [options] `verbose`: with
+ *   the console of the guest; `steps`: these alone, unless empty
  * @returns {Promise<Counts>}
  */
-export async function runKernelTests({ verbose = false, write = (text) => process.stdout.write(text) } = {}) {
+export async function runKernelTests({
+  verbose = false,
+  steps = [],
+  write = (text) => process.stdout.write(text),
+} = {}) {
   const prepared = await prepare();
   if ('reason' in prepared) {
     write(`kernel tests skipped: ${prepared.reason}\n`);
@@ -28,7 +33,7 @@ export async function runKernelTests({ verbose = false, write = (text) => proces
   write(`kernel tests: Linux ${kernel.version} in ${EMULATOR} ...\n`);
   const result = await runMachine({
     image: kernel.image,
-    fileSystem: buildImage(kernel),
+    fileSystem: buildImage(kernel, { steps }),
     memoryMiB: MEMORY_MIB,
     timeoutMs: TIMEOUT_MS,
     silenceMs: SILENCE_MS,

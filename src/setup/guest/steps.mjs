@@ -27,7 +27,8 @@ export const STEPS = [
 ];
 
 function describeKernel() {
-  must('modprobe', ['ip_vs']);
+  // Their settings are there once they are loaded.
+  for (const module of ['ip_vs', 'ip_vs_lblc', 'ip_vs_lblcr', 'ip_vs_ftp']) must('modprobe', [module]);
   return readFileSync('/proc/version', 'utf8').split(' (')[0];
 }
 
@@ -37,7 +38,7 @@ async function playRecordings() {
     for (const words of RECORDED_LINKS) must('ip', ['-n', 'conform', ...words]);
     const daemon = await startDaemon(enter, ['--data-plane', 'kernel']);
     try {
-      const { stdout, stderr } = program(enter, 'uipvs', ['conform', '--running', '--json']);
+      const { stdout, stderr } = await program(enter, 'uipvs', ['conform', '--running', '--json']);
       if (!stdout.startsWith('{')) throw new StepFailed(`uipvs conform said: ${stderr}${stdout}`);
       const report = JSON.parse(stdout);
       const failed = report.cases.filter(({ outcome }) => outcome === 'failed');
@@ -54,8 +55,8 @@ async function playRecordings() {
   });
 }
 
-function runLab(...words) {
-  const { status, stdout, stderr } = program([], 'uipvs', ['lab', '--data-plane', 'kernel', '--json', ...words]);
+async function runLab(...words) {
+  const { status, stdout, stderr } = await program([], 'uipvs', ['lab', '--data-plane', 'kernel', '--json', ...words]);
   if (status !== 0)
     throw new StepFailed(`uipvs lab ended with ${status}:\n${stdout.slice(-2000)}${stderr.slice(-2000)}`);
   const result = JSON.parse(stdout.trimEnd().split('\n').at(-1));
@@ -94,9 +95,18 @@ async function startDaemon(enter, words) {
   };
 }
 
+/** Runs a program of ours to its end, while the console goes on to say that the guest lives. */
 function program(enter, name, words) {
   const [command, ...args] = [...enter, process.execPath, `${BIN}/${name}.js`, ...words];
-  return spawnSync(command, args, { encoding: 'utf8', maxBuffer: 1 << 27 });
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.setEncoding('utf8').on('data', (text) => (stdout += text));
+    child.stderr.setEncoding('utf8').on('data', (text) => (stderr += text));
+    child.once('error', reject);
+    child.once('close', (status) => resolve({ status, stdout, stderr }));
+  });
 }
 
 function must(command, words) {
