@@ -111,12 +111,18 @@ export function uint32Attribute(type: number, value: number): Uint8Array {
   return attribute(type, Uint8Array.of(value, value >>> 8, value >>> 16, value >>> 24));
 }
 
-/** Latin letters with the final zero byte. */
+/** ASCII with the final zero byte; other letters, which no name in the kernel has, become question marks. */
 export function textAttribute(type: number, text: string): Uint8Array {
   return attribute(
     type,
-    Uint8Array.from([...text, '\0'], (letter) => letter.charCodeAt(0)),
+    Uint8Array.from([...text, ''], (letter) => asciiCode(letter)),
   );
+}
+
+function asciiCode(letter: string): number {
+  if (letter === '') return 0;
+  const code = letter.charCodeAt(0);
+  return code > 0 && code < 0x7f ? code : 0x3f;
 }
 
 /** Attribute values by type, as views. */

@@ -93,8 +93,7 @@ export class GenericNetlink {
       try {
         return this.#inFamily((family) => this.#exchange(family, command, MessageFlag.DUMP, attributes));
       } catch (error) {
-        if (!(error instanceof ListingInterrupted)) throw error;
-        if (attempt === LISTING_ATTEMPTS) throw new IpvsError('EBUSY', error.message);
+        if (!(error instanceof ListingInterrupted) || attempt === LISTING_ATTEMPTS) throw error;
       }
     }
   }
@@ -136,7 +135,7 @@ export class GenericNetlink {
     } catch (error) {
       if (error instanceof NetlinkRefusal) throw error;
       this.close();
-      if (error instanceof IpvsError || error instanceof ListingInterrupted) throw error;
+      if (error instanceof IpvsError) throw error;
       if (error instanceof NetlinkFormatError || (error as NodeJS.ErrnoException).code !== undefined) {
         throw new NetlinkBrokenAnswer(`the kernel's answer cannot be read: ${(error as Error).message}`, {
           cause: error,
@@ -150,9 +149,7 @@ export class GenericNetlink {
 const ENOENT = 2;
 
 /** The table changed while the kernel listed it. */
-class ListingInterrupted extends Error {
-  override readonly name = 'ListingInterrupted';
-}
+class ListingInterrupted extends IpvsError {}
 
 function readAnswer(channel: NetlinkChannel, family: number, sequence: number): Attributes[] {
   const answers: Attributes[] = [];
@@ -169,7 +166,7 @@ function readAnswer(channel: NetlinkChannel, family: number, sequence: number): 
       if (message.sequence !== sequence) continue;
       if ((message.flags & MessageFlag.DUMP_INTERRUPTED) !== 0) interrupted = true;
       if (isEnd(message)) {
-        if (interrupted) throw new ListingInterrupted('the table changed again and again while it was listed');
+        if (interrupted) throw new ListingInterrupted('EBUSY', 'the table changed again and again while it was listed');
         return answers;
       }
       if (message.type === MessageType.NOOP) continue;

@@ -1,7 +1,10 @@
 /** Services, destinations, daemons and counters as attributes of the family IPVS, in both directions. */
 import {
+  invalid,
   readDestinationKey,
   readDestinationSettings,
+  readInteger,
+  readRecord,
   readServiceKey,
   readServiceSettings,
 } from '../../balance/checks.ts';
@@ -46,6 +49,7 @@ import {
 
 const ADDRESS_BYTES = 16;
 const INT32_MAX = 2 ** 31 - 1;
+const UINT16_MAX = 65_535;
 const SCHEDULER_FLAGS: readonly (readonly [flag: SchedulerFlag, bit: number])[] = [
   [1, ServiceFlag.SCHEDULER_1],
   [2, ServiceFlag.SCHEDULER_2],
@@ -59,7 +63,8 @@ export function serviceKeyAttribute(key: ServiceKey): Uint8Array {
 
 /** A whole service, as for adding. Throws an IpvsError for what is none. */
 export function serviceAttribute(spec: ServiceSpec): Uint8Array {
-  const settings = readServiceSettings(spec, readServiceKey(spec.key));
+  const identity = readServiceKey(readRecord(spec, 'a service')['key']);
+  const settings = readServiceSettings(spec, identity);
   const { persistenceTimeoutSeconds: timeout, persistenceEngine } = settings;
   let flags = (timeout === null ? 0 : ServiceFlag.PERSISTENT) | (settings.onePacket ? ServiceFlag.ONE_PACKET : 0);
   for (const [flag, bit] of SCHEDULER_FLAGS) if (settings.schedulerFlags.includes(flag)) flags |= bit;
@@ -69,14 +74,15 @@ export function serviceAttribute(spec: ServiceSpec): Uint8Array {
   // An IPv4 mask is in network order, the length of an IPv6 prefix is not.
   const mask = new Uint8Array(4);
   writeInt32(mask, 0, settings.netmask);
-  const ipv6 = readServiceKey(spec.key).ipv6;
   return nestedAttribute(CommandAttribute.SERVICE, [
     ...keyAttributes(spec.key),
     textAttribute(ServiceAttribute.SCHEDULER, settings.scheduler),
     ...(persistenceEngine === null ? [] : [textAttribute(ServiceAttribute.PERSISTENCE_ENGINE, persistenceEngine)]),
     attribute(ServiceAttribute.FLAGS, flagsAndMask),
     uint32Attribute(ServiceAttribute.TIMEOUT, timeout ?? 0),
-    ipv6 ? uint32Attribute(ServiceAttribute.NETMASK, settings.netmask) : attribute(ServiceAttribute.NETMASK, mask),
+    identity.ipv6
+      ? uint32Attribute(ServiceAttribute.NETMASK, settings.netmask)
+      : attribute(ServiceAttribute.NETMASK, mask),
   ]);
 }
 
@@ -122,8 +128,13 @@ function destinationKeyAttributes(key: DestinationKey): Uint8Array[] {
   ];
 }
 
+/** A daemon, as for starting. Throws an IpvsError for what is none. 0 and no group: what the kernel takes then. */
 export function daemonAttribute(daemon: SyncDaemonSpec): Uint8Array {
-  const group = parseAddress(daemon.group);
+  readRecord(daemon, 'daemon');
+  const name: unknown = daemon.interface;
+  if (typeof name !== 'string' || name === '') throw invalid('interface must be the name of one');
+  const group = typeof daemon.group === 'string' ? parseAddress(daemon.group) : null;
+  if (group === null && daemon.group) throw invalid(`group must be a multicast address, not ${String(daemon.group)}`);
   const groupAttributes: Uint8Array[] = [];
   if (group !== null) {
     const ipv6 = group.family === 'ipv6';
@@ -133,18 +144,23 @@ export function daemonAttribute(daemon: SyncDaemonSpec): Uint8Array {
     );
   }
   return nestedAttribute(CommandAttribute.DAEMON, [
-    uint32Attribute(DaemonAttribute.STATE, DAEMON_STATES[daemon.role]),
-    textAttribute(DaemonAttribute.INTERFACE, daemon.interface),
-    uint32Attribute(DaemonAttribute.SYNC_ID, daemon.syncId),
-    uint16Attribute(DaemonAttribute.MAX_LENGTH, daemon.maxLength),
+    uint32Attribute(DaemonAttribute.STATE, stateOf(daemon.role)),
+    textAttribute(DaemonAttribute.INTERFACE, name),
+    uint32Attribute(DaemonAttribute.SYNC_ID, readInteger(daemon.syncId, 'syncId', 0, 255)),
+    uint16Attribute(DaemonAttribute.MAX_LENGTH, readInteger(daemon.maxLength, 'maxLength', 0, UINT16_MAX)),
     ...groupAttributes,
-    uint16Attribute(DaemonAttribute.PORT, daemon.port),
-    uint8Attribute(DaemonAttribute.TTL, daemon.ttl),
+    uint16Attribute(DaemonAttribute.PORT, readInteger(daemon.port, 'port', 0, UINT16_MAX)),
+    uint8Attribute(DaemonAttribute.TTL, readInteger(daemon.ttl, 'ttl', 0, 255)),
   ]);
 }
 
 export function daemonRoleAttribute(role: SyncRole): Uint8Array {
-  return nestedAttribute(CommandAttribute.DAEMON, [uint32Attribute(DaemonAttribute.STATE, DAEMON_STATES[role])]);
+  return nestedAttribute(CommandAttribute.DAEMON, [uint32Attribute(DaemonAttribute.STATE, stateOf(role))]);
+}
+
+function stateOf(role: unknown): number {
+  if (role === 'master' || role === 'backup') return DAEMON_STATES[role];
+  throw invalid('role must be master or backup');
 }
 
 export function timeoutAttributes({ tcpSeconds, tcpFinSeconds, udpSeconds }: Timeouts): Uint8Array[] {
