@@ -31,6 +31,7 @@ import { Random } from './random.ts';
 import { Reassembler } from './reassembly.ts';
 import { HostSourceNat } from './source-nat.ts';
 import { SyncTraffic } from './sync-daemon.ts';
+import { Traces } from './traces.ts';
 import { REASON, REASON_NAMES, VERDICT_NAMES } from './verdict.ts';
 
 export const TICK_MS = 1000 / TICKS_PER_SECOND;
@@ -53,6 +54,7 @@ export class EngineContext {
   readonly random: Random;
   /** Who is told what becomes of each packet, and why; `null`: nobody. */
   observation: Observation | null = null;
+  readonly traces: Traces = new Traces(this);
   readonly services: ServiceTable;
   readonly syncDaemons: SyncDaemons = new SyncDaemons();
   readonly connections: ConnectionTable;

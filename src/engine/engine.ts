@@ -90,6 +90,7 @@ export class Engine {
     this.#isBehind = !this.#defend(context) || !allFired;
     context.services.advance(context.nowTick);
     context.reassembler.advance(context);
+    context.traces.advance(nowMs);
     if (context.sync.master !== null) sendSyncMessages(context);
     context.neighbors.advance(context);
   }
@@ -102,7 +103,14 @@ export class Engine {
     const timers = context.timers.count > 0 ? context.nowMs + TIMER_SLACK_MS : Number.POSITIVE_INFINITY;
     const neighbors = context.neighbors.nextDeadlineMs();
     const sync = context.sync.master?.nextDeadlineMs ?? Number.POSITIVE_INFINITY;
-    return Math.min(sync, estimate, timers, neighbors, context.reassembler.nextDeadlineMs());
+    return Math.min(
+      sync,
+      estimate,
+      context.traces.nextDeadlineMs(),
+      timers,
+      neighbors,
+      context.reassembler.nextDeadlineMs(),
+    );
   }
 
   /** Once a second, and a sweep after deletions; each in pieces. Returns whether it is done for now. */

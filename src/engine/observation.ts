@@ -3,7 +3,7 @@
  * somebody wants. An engine without one (`context.observation` is `null`) pays one comparison at each of these places.
  */
 import type { Destination } from '../balance/destination.ts';
-import { type Explanation, whyNotUsable } from '../balance/explanation.ts';
+import type { Explanation } from '../balance/explanation.ts';
 import type { VirtualService } from '../balance/virtual-service.ts';
 import type { Endpoint } from '../model/connection-status.ts';
 import type {
@@ -182,7 +182,7 @@ export class Observation {
       active: destination.activeConnections,
       inactive: destination.inactiveConnections,
       sum,
-      passedBy: passedBy ?? whyNotUsable(destination),
+      passedBy,
     }));
   }
 

@@ -39,7 +39,10 @@ const admission: Admission = { verdict: CONTINUE };
 export function processPacket(context: EngineContext, packet: Packet): Verdict {
   if (context.sync.backupDaemon !== null && takeSyncFrame(context, packet)) return give(packet, PASS, REASON.sync);
   let verdict = dissect(context, packet);
-  if (verdict === FRAGMENT) verdict = takeFragment(context, packet);
+  if (verdict === FRAGMENT) {
+    verdict = takeFragment(context, packet);
+    if (verdict === CONTINUE) context.observation?.remark(`put together from ${packet.pieces.length} fragments`);
+  }
   if (verdict !== CONTINUE) return verdict;
   if (packet.etherType === ETHERTYPE_ARP) return answerArpMessage(context, packet);
   return processDatagram(context, packet);

@@ -13,7 +13,8 @@ import {
   setEthernetAddresses,
   setEtherType,
 } from '../wire/ethernet.ts';
-import { PROTOCOL_ICMP } from '../wire/ipv4.ts';
+import { ICMP_HEADER_BYTES } from '../wire/icmp.ts';
+import { ipv4Destination, ipv4Source, PROTOCOL_ICMP } from '../wire/ipv4.ts';
 import { PROTOCOL_ICMPV6 } from '../wire/ipv6.ts';
 import { PacketBatch } from '../wire/packet-batch.ts';
 import { NO_ROW } from './connection.ts';
@@ -27,6 +28,8 @@ import { Packet } from './packet.ts';
 import { fillKey, templateKey } from './persistence.ts';
 import { processBatch } from './process-batch.ts';
 import { Quote, readQuote } from './quote.ts';
+import { takeFragment } from './reassembly.ts';
+import { readTunnelQuote } from './tunnel-error.ts';
 import { createTwin } from './twin.ts';
 import { CONTINUE } from './verdict.ts';
 
@@ -41,8 +44,9 @@ export function rehearse(context: EngineContext, wanted: RehearsedPacket): Packe
   batch.push(frame, link.index, mark);
   const packet = new Packet();
   packet.load(batch, 0);
-  const { ends, rows } = interestsOf(context, packet);
-  const twin = createTwin(context, ends, rows);
+  const interests = interestsOf(context, packet);
+  const twin = createTwin(context, interests);
+  if (interests.isFragment) twin.reassembler.copyFrom(context.reassembler);
   batch.clear();
   batch.push(frame, link.index, mark);
   let heard: PacketTrace | null = null;
@@ -112,17 +116,29 @@ function linkTowardsSource(context: EngineContext, packet: Uint8Array): EngineLi
   return hop === null || hop === LOCAL ? someLink(context) : hop.link;
 }
 
-/** Whom the packet is about, and the rows of the table that it may meet. Reads only. */
-function interestsOf(context: EngineContext, packet: Packet): { ends: readonly Endpoints[]; rows: readonly number[] } {
-  const verdict = dissect(context, packet);
-  if (verdict !== CONTINUE && verdict !== FRAGMENT) return { ends: [], rows: [] };
-  const ends: Endpoints[] = [packet];
-  if (context.markRules.size > 0 && verdict === CONTINUE) context.markRules.classify(context, packet);
-  const isIcmp = packet.protocol === (packet.ipv6 ? PROTOCOL_ICMPV6 : PROTOCOL_ICMP);
-  if (verdict === CONTINUE && isIcmp) {
-    const quote = new Quote();
-    if (readQuote(packet, quote)) ends.push(quote);
+interface Interests {
+  /** Whom the packet is about. */
+  readonly ends: readonly Endpoints[];
+  /** Rows of the table that it may meet. */
+  readonly rows: readonly number[];
+  readonly isFragment: boolean;
+}
+
+const NOBODY: Interests = { ends: [], rows: [], isFragment: false };
+
+/** Reads only. `packet` is loaded, and dissected afterwards. */
+function interestsOf(context: EngineContext, packet: Packet): Interests {
+  let verdict = dissect(context, packet);
+  const isFragment = verdict === FRAGMENT;
+  if (isFragment) {
+    // Whose the whole packet is, only the whole packet tells.
+    const probe = createTwin(context, NOBODY);
+    probe.reassembler.copyFrom(context.reassembler);
+    verdict = takeFragment(probe, packet);
   }
+  if (verdict !== CONTINUE) return { ...NOBODY, isFragment };
+  if (context.markRules.size > 0) context.markRules.classify(context, packet);
+  const ends = [packet, ...quotesOf(packet)];
   const { connections } = context;
   const rows = ends.flatMap((each) => [
     connections.findInbound(each),
@@ -130,7 +146,27 @@ function interestsOf(context: EngineContext, packet: Packet): { ends: readonly E
     connections.findLocal(each),
     templateFor(context, packet, each),
   ]);
-  return { ends, rows: rows.filter((row) => row !== NO_ROW) };
+  return { ends, rows: rows.filter((row) => row !== NO_ROW), isFragment };
+}
+
+/** Of an ICMP error: the packet it quotes, and the one inside that when it is a tunnel's. */
+function quotesOf(packet: Packet): Quote[] {
+  if (packet.protocol !== (packet.ipv6 ? PROTOCOL_ICMPV6 : PROTOCOL_ICMP)) return [];
+  const quotes: Quote[] = [];
+  const quote = new Quote();
+  if (readQuote(packet, quote)) quotes.push(quote);
+  const inner = new Quote();
+  if (!packet.ipv6 && readTunnelQuote(packet, inner)) quotes.push(inner, endsOfTunnel(packet, inner));
+  return quotes;
+}
+
+/** The tunnel packet itself: its destination is a server. */
+function endsOfTunnel(packet: Packet, inner: Quote): Quote {
+  const at = packet.transportAt + ICMP_HEADER_BYTES;
+  return Object.assign(new Quote(), inner, {
+    source3: ipv4Source(packet.bytes, at),
+    destination3: ipv4Destination(packet.bytes, at),
+  });
 }
 
 function templateFor(context: EngineContext, packet: Packet, ends: Endpoints): number {

@@ -44,12 +44,14 @@ const OWN_COLUMNS = [
   CONTROLLER,
 ];
 
-/** `ends`: the packet's, and those of the datagram it quotes. `rows`: connections and templates it may meet. */
-export function createTwin(
-  original: EngineContext,
-  ends: readonly Endpoints[],
-  rows: readonly number[],
-): EngineContext {
+export interface TwinWish {
+  /** The packet's ends, and those of the datagram it quotes: their services come along. */
+  readonly ends: readonly Endpoints[];
+  /** Connections and templates that come along, with what controls them. */
+  readonly rows: readonly number[];
+}
+
+export function createTwin(original: EngineContext, { ends, rows }: TwinWish): EngineContext {
   const free = original.connections.capacity - original.connections.count;
   const wanted = withControllers(original, rows);
   const twin = new EngineContext({
@@ -249,12 +251,7 @@ function copyBeside(original: EngineContext, twin: EngineContext, row: number, c
     const { address0, address1, address2 } = NO_ADDRESS;
     twin.connections.setLocalPrefix(copy, prefix[0] ?? address0, prefix[1] ?? address1, prefix[2] ?? address2);
   }
-  if ((flags & ConnectionFlag.HAS_HELPER) !== 0) {
-    const sequences = new Int32Array(6);
-    original.helpers.describeSequences(row, sequences);
-    const moved = ConnectionFlag.IN_SEQUENCE | ConnectionFlag.OUT_SEQUENCE;
-    twin.helpers.takeSequences(copy, sequences, sequences.some((word) => word !== 0) ? moved : 0);
-  }
+  twin.helpers.copyFrom(original.helpers, row, copy);
 }
 
 /** Answers what the original would answer, in the twin's destinations, and moves nothing there. */
