@@ -34,6 +34,8 @@ const ROOMS: Readonly<Record<string, Room>> = {
   doctor: { floor: 6, imports: ['model'] },
   // Plays recordings in virtual time, frame by frame: that is the engine's own door, below that of a data plane.
   conform: { floor: 7, imports: ['data-plane', 'engine', 'balance', 'ipvsadm', 'model', 'wire'] },
+  // Commands and connections over two data planes, each in a network of the lab.
+  compare: { floor: 7, imports: ['control', 'ipvsadm', 'lab', 'model'] },
   // Production schedulers under traffic that does not exist.
   simulate: { floor: 5, imports: ['balance', 'engine/random', 'model'] },
   // Chapters as text; what they do they do as a reader would, by typing commands.
@@ -49,6 +51,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
       'lab',
       'doctor',
       'conform',
+      'compare',
       'simulate',
       'lessons',
       'web',

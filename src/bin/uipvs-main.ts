@@ -21,6 +21,16 @@ const DELEGATED: readonly DelegatedWord[] = [
       }),
   },
   {
+    name: 'compare',
+    summary: 'ask the same of two data planes and show where they differ',
+    run: async (words) =>
+      (await import('../cli/compare.ts')).runCompare(words, {
+        ...processOutput,
+        isTty: process.stderr.isTTY === true,
+        dataPlanes: (await import('./data-planes/index.ts')).DATA_PLANES.map(({ name }) => name),
+      }),
+  },
+  {
     name: 'simulate',
     summary: 'try schedulers under chosen arrivals, work, clients and failures',
     run: async (words) =>

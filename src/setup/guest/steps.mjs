@@ -24,6 +24,7 @@ export const STEPS = [
   { name: 'conformance', run: playRecordings },
   { name: 'lab-masq', run: () => runLab('--mode', 'masq', '--requests', '200') },
   { name: 'lab-dr', run: () => runLab('--mode', 'dr', '--requests', '200') },
+  { name: 'compare', run: comparePlanes },
 ];
 
 function describeKernel() {
@@ -64,6 +65,16 @@ async function runLab(...words) {
   if (result.failed !== 0)
     throw new StepFailed(`${result.failed} of ${result.requests} requests failed: ${servers.join(', ')}`);
   return `ab: ${result.requests} requests, 0 failed, ${result.requestsPerSecond} a second (${servers.join(', ')})`;
+}
+
+/** The packet engine and the kernel do the same. */
+async function comparePlanes() {
+  const { status, stdout, stderr } = await program([], 'uipvs', ['compare', 'packet', 'kernel', '--json']);
+  if (status !== 0 && status !== 3) throw new StepFailed(`uipvs compare ended with ${status}: ${stdout}${stderr}`);
+  const { steps, differences } = JSON.parse(stdout);
+  if (status === 3) throw new StepFailed(`${differences.length} differences:\n${JSON.stringify(differences, null, 1)}`);
+  if (steps < 80) throw new StepFailed(`only ${steps} steps were played`);
+  return `packet and kernel: ${steps} steps, no difference`;
 }
 
 async function inNamespace(name, work) {
