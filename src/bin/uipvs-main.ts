@@ -82,12 +82,13 @@ const cli: Cli = {
     notifiesItself: async () => (await import('../native/ffi-provider.ts')).nativeCallsWork(),
     standardPath: ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'],
   },
+  migration: async () => (await import('./migration.ts')).migrationTools,
   guard: () => import('../data-plane/packet/guard-tools.ts'),
   directors: async () => (await import('../ldirectord/running.ts')).runningDirectors(process.env),
 };
 
 /** Words that take something back, or say how far they came, before they end at Ctrl-C. A second one ends them at once. */
-const PATIENT = ['apply', 'drain'];
+const PATIENT = ['apply', 'drain', 'migrate'];
 
 export function main(words: readonly string[]): Promise<number> {
   if (PATIENT.includes(words[0] as string)) return runUipvs(words, interruptible(cli), DELEGATED);

@@ -11,6 +11,7 @@ import { guardWord } from './guard.ts';
 import { healthWord } from './health.ts';
 import { installWord } from './install.ts';
 import { ioWord } from './io.ts';
+import { migrateWord } from './migrate.ts';
 import { applyWord, planWord } from './plan.ts';
 import { procWord } from './proc.ts';
 import { servicesWord } from './services.ts';
@@ -72,6 +73,7 @@ function allWords(cli: Cli, delegated: readonly DelegatedWord[]): Word[] {
     planWord(cli),
     applyWord(cli),
     drainWord(cli),
+    migrateWord(cli),
     ioWord(cli),
     guardWord(cli),
     installWord(cli),

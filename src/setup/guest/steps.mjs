@@ -1,8 +1,8 @@
 /** What is done in the guest, in order. A step returns a sentence with its figures, or throws. */
-import { spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { keepConnections } from './migration.mjs';
+import { inNamespace, must, program, StepFailed, startDaemon } from './programs.mjs';
 
-const BIN = '/uipvs/dist/bin';
 /** As on the machine where the recordings were made. */
 const RECORDED_LINKS = [
   ['link', 'add', 'c0', 'type', 'veth', 'peer', 'name', 's0'],
@@ -14,10 +14,6 @@ const RECORDED_LINKS = [
   ['addr', 'add', '10.1.0.1/24', 'dev', 's0'],
 ];
 
-class StepFailed extends Error {
-  name = 'StepFailed';
-}
-
 /** @type {readonly { name: string, run: () => Promise<string> | string }[]} */
 export const STEPS = [
   { name: 'kernel', run: describeKernel },
@@ -25,6 +21,7 @@ export const STEPS = [
   { name: 'lab-masq', run: () => runLab('--mode', 'masq', '--requests', '200') },
   { name: 'lab-dr', run: () => runLab('--mode', 'dr', '--requests', '200') },
   { name: 'compare', run: comparePlanes },
+  { name: 'migrate', run: keepConnections },
 ];
 
 function describeKernel() {
@@ -75,53 +72,4 @@ async function comparePlanes() {
   if (status === 3) throw new StepFailed(`${differences.length} differences:\n${JSON.stringify(differences, null, 1)}`);
   if (steps < 80) throw new StepFailed(`only ${steps} steps were played`);
   return `packet and kernel: ${steps} steps, no difference`;
-}
-
-async function inNamespace(name, work) {
-  must('ip', ['netns', 'add', name]);
-  try {
-    return await work(['ip', 'netns', 'exec', name]);
-  } finally {
-    must('ip', ['netns', 'del', name]);
-  }
-}
-
-/** Starts uipvsd and waits until it is ready. */
-async function startDaemon(enter, words) {
-  const [command, ...args] = [...enter, process.execPath, `${BIN}/uipvsd.js`, ...words];
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-  let said = '';
-  child.stderr.on('data', (chunk) => (said += chunk));
-  const closed = new Promise((resolve) => child.once('close', resolve));
-  await new Promise((resolve, reject) => {
-    child.stdout.once('data', resolve);
-    child.once('exit', (code) => reject(new StepFailed(`uipvsd ended with ${code}: ${said}`)));
-    child.once('error', reject);
-  });
-  return {
-    async stop() {
-      child.kill();
-      await closed;
-    },
-  };
-}
-
-/** Runs a program of ours to its end, while the console goes on to say that the guest lives. */
-function program(enter, name, words) {
-  const [command, ...args] = [...enter, process.execPath, `${BIN}/${name}.js`, ...words];
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-    let stdout = '';
-    let stderr = '';
-    child.stdout.setEncoding('utf8').on('data', (text) => (stdout += text));
-    child.stderr.setEncoding('utf8').on('data', (text) => (stderr += text));
-    child.once('error', reject);
-    child.once('close', (status) => resolve({ status, stdout, stderr }));
-  });
-}
-
-function must(command, words) {
-  const { status, stdout, stderr, error } = spawnSync(command, words, { encoding: 'utf8' });
-  if (status !== 0) throw new StepFailed(`${command} ${words.join(' ')}: ${error?.message ?? stderr}${stdout ?? ''}`);
-  return stdout;
 }
