@@ -21,6 +21,8 @@ const WAYS = {
   packet: { interface: ENGINE_LINK_NAME, from: HOST_END_ADDRESS },
 } as const;
 const STOP_MS = 30_000;
+/** Nobody waits at a prompt: a slow machine may take its time. */
+const READY_MS = 90_000;
 const LOOK_EVERY_MS = 50;
 
 export const migrationTools: MigrationTools = {
@@ -44,6 +46,7 @@ export const migrationTools: MigrationTools = {
       command: process.execPath,
       words: [program, '--log-level', 'warn', ...words],
       startedBy: 'uipvs migrate',
+      readyTimeoutMs: READY_MS,
     });
   },
   async stopDaemon({ pid, socket }) {
