@@ -19,7 +19,7 @@ export const STEPS = [
   { name: 'kernel', run: describeKernel },
   { name: 'conformance', run: playRecordings },
   { name: 'lab-masq', run: () => runLab('--mode', 'masq', '--requests', '200') },
-  { name: 'lab-dr', run: () => runLab('--mode', 'dr', '--requests', '200') },
+  { name: 'lab-dr', run: () => runLab('--mode', 'dr', '--requests', '100') },
   { name: 'compare', run: comparePlanes },
   { name: 'migrate', run: keepConnections },
 ];
