@@ -234,8 +234,7 @@ class Migration {
       const undo = await this.#fill(kernel, state);
       try {
         handed = await this.handOverTo(kernel, source.plane, state);
-        await this.#startDaemons(kernel, state.actual.syncDaemons);
-        await this.#tools.stopDaemon(daemon);
+        await this.#startDaemons(kernel, state.actual.syncDaemons, () => this.#tools.stopDaemon(daemon));
       } catch (error) {
         await undo();
         throw error;
@@ -265,7 +264,7 @@ class Migration {
         await this.handOverTo(target, kernel, state);
         await this.#fill(target, state);
         const handed = await this.handOverTo(target, kernel, state);
-        await this.#startDaemons(target, state.actual.syncDaemons);
+        await this.#startDaemons(target, state.actual.syncDaemons, async () => {});
         await this.#empty(kernel, state);
         return handed;
       } catch (error) {
@@ -366,8 +365,19 @@ class Migration {
     }
   }
 
-  async #startDaemons(target: DataPlane, daemons: readonly SyncDaemonSpec[]): Promise<void> {
-    for (const daemon of daemons) await target.execute({ name: 'startSyncDaemon', daemon });
+  /** Starts them and does `then`; those that were started end again when something fails. */
+  async #startDaemons(target: DataPlane, daemons: readonly SyncDaemonSpec[], then: () => Promise<void>): Promise<void> {
+    const started: SyncDaemonSpec[] = [];
+    try {
+      for (const daemon of daemons) {
+        await target.execute({ name: 'startSyncDaemon', daemon });
+        started.push(daemon);
+      }
+      await then();
+    } catch (error) {
+      for (const { role } of started) await target.execute({ name: 'stopSyncDaemon', role });
+      throw error;
+    }
   }
 }
 

@@ -142,6 +142,7 @@ async function migrate(...words: string[]) {
     stdout: (text: string) => void (stdout += text),
     stderr: (text: string) => void (stderr += text),
     terminal: null,
+    installation: { programs: '/', linkDirectory: '/', alternatives: null, standardPath: [] },
     pause: async () => true,
     connect: async () => {
       if (running === null) throw new IpvsError('ENOPROTOOPT', 'no uipvsd answers');
@@ -228,6 +229,21 @@ describe('to the kernel', () => {
     expect([await contents(kernel), kernel.daemons, running]).toEqual([[], [], 'packet']);
     const second = await migrate('--to', 'kernel', '--drop-connections');
     expect(second.stdout).toMatch(/0 connections kept/);
+  });
+
+  test('when the old one does not end, everything is taken back, daemons too', async () => {
+    await fill(packet);
+    packet.daemons = [{ ...tools.listener('kernel', 9), role: 'master' }];
+    const stop = tools.stopDaemon;
+    tools.stopDaemon = async () => {
+      throw new IpvsError('EBUSY', 'it does not end');
+    };
+    try {
+      expect((await migrate('--to', 'kernel')).stderr).toBe('uipvs: it does not end\n');
+    } finally {
+      tools.stopDaemon = stop;
+    }
+    expect([await contents(kernel), kernel.daemons, running]).toEqual([[], [], 'packet']);
   });
 
   test('a kernel that is in use, source NAT and the same data plane are refused', async () => {
