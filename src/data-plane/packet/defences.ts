@@ -100,7 +100,7 @@ export class Defences {
 }
 
 const TAP_NEEDS_GUARD =
-  'with macvtap the guard’s rules are what brings packets to the engine: it cannot be off; leave --no-guard away, or choose another back end';
+  'with macvtap the guard’s rules are what brings packets to the engine: it cannot be off; leave --guard off away, or choose another back end';
 
 async function raiseTap(): Promise<void> {
   const reason = await createTap();

@@ -4,7 +4,7 @@
  * "dup" and raw payload expressions.
  */
 import { OWN_LOOPBACK_MAC } from '../../native/packet-socket.ts';
-import { type AddressKind, FIRST_BYTES, linkNumber, markOf } from '../../packet-io/tap-marks.ts';
+import { ADDRESS_KINDS, type AddressKind, FIRST_BYTES, linkNumber, markOf } from '../../packet-io/tap-marks.ts';
 import { ENGINE_LINK_NAME } from './host-link.ts';
 import { TAP_NEAR_NAME } from './tap-link.ts';
 
@@ -42,11 +42,7 @@ export function linkRules(link: SteeredLink): string[] {
   const number = linkNumber(link.index);
   const mark = (kind: AddressKind) => `${DESTINATION} set ${hex(markOf(number, kind))}`;
   // The whole cable is the engine's.
-  if (link.name === ENGINE_LINK_NAME) {
-    return (Object.keys(KIND_MATCHES) as AddressKind[]).map(
-      (kind) => `${KIND_MATCHES[kind]} ${mark(kind)} fwd to ${TO_TAP}`,
-    );
-  }
+  if (link.name === ENGINE_LINK_NAME) return wholeLinkRules(link);
   const own = firstBytes(link);
   return HEARD_BY_BOTH.flatMap(([match, kinds]) =>
     kinds.flatMap((kind) => {
@@ -58,11 +54,21 @@ export function linkRules(link: SteeredLink): string[] {
   );
 }
 
+/** Rules by which every frame of a link goes to the tap and none to the stack. */
+export function wholeLinkRules({ index }: SteeredLink): string[] {
+  return ADDRESS_KINDS.map((kind) => {
+    const mark = hex(markOf(linkNumber(index), kind));
+    return `${KIND_MATCHES[kind]} ${DESTINATION} set ${mark} fwd to ${TO_TAP}`;
+  });
+}
+
 /** Rules for what the guard holds back. A link without a rule gets its frames dropped. */
 export function takeRules(links: readonly SteeredLink[]): string[] {
-  const rules = links.map(
-    ({ index, name }) => `iif "${name}" ${DESTINATION} set ${hex(markOf(linkNumber(index), 'own'))} fwd to ${TO_TAP}`,
-  );
+  const rules = links.flatMap(({ index, name, loopback }) => [
+    // The loopback link hands back what the engine has sent there.
+    ...(loopback ? [`iif "${name}" ether saddr ${macText(OWN_LOOPBACK_MAC)} drop`] : []),
+    `iif "${name}" ${DESTINATION} set ${hex(markOf(linkNumber(index), 'own'))} fwd to ${TO_TAP}`,
+  ]);
   return [...rules, 'drop'];
 }
 
@@ -85,4 +91,8 @@ function firstBytes({ mac }: SteeredLink): number | null {
 
 function hex(value: number): string {
   return `0x${value.toString(16).padStart(4, '0')}`;
+}
+
+function macText(mac: Uint8Array): string {
+  return [...mac].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
 }
