@@ -39,7 +39,12 @@ async function open(options: DaemonCommandLine, logger: Logger): Promise<OpenedD
   };
   const dataPlane = await startPacketDataPlane({
     ...(options.io === null ? {} : { io: options.io }),
-    ioOptions: { spinUs: options.spinUs, bypassQueue: options.bypassQueue, ringSlots: options.ringSlots },
+    ioOptions: {
+      spinUs: options.spinUs,
+      bypassQueue: options.bypassQueue,
+      ringSlots: options.ringSlots,
+      xdpMode: options.xdpMode,
+    },
     connectionsMax: options.connectionsMax,
     sourceNat: options.sourceNat,
     guard: options.guard,
