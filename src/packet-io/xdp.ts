@@ -13,6 +13,7 @@ import type { Reception } from './packet-sockets.ts';
 import { RESERVE_BYTES, type RingArena, ringReception } from './ring-source.ts';
 import { ClaimMaps } from './xdp/claim-maps.ts';
 import { FrameMemory } from './xdp/frame-memory.ts';
+import { takeOffOrphans } from './xdp/orphans.ts';
 import { steeringProgram } from './xdp/steering-program.ts';
 import { XdpSender } from './xdp/xdp-sender.ts';
 import { XdpSource } from './xdp/xdp-source.ts';
@@ -27,8 +28,9 @@ export const xdp: PacketIoKind = {
   open: (options = {}) => openPacketSockets('xdp', options, () => xdpReception(getLibc(), options)),
 };
 
-/** Throws a LibcError where the kernel has no BPF maps for us. */
+/** Throws a LibcError where the kernel has no BPF maps for us. One at a time in a process. */
 function xdpReception(libc: Libc, options: PacketIoOptions): Reception<RingArena> {
+  takeOffOrphans(libc);
   const reserve = new NativeReserve(libc, RESERVE_BYTES);
   const ring = ringReception(libc, options, reserve);
   const bpf = new Bpf(libc);
@@ -57,7 +59,7 @@ function xdpRefused(libc: Libc): string | null {
     opened.push(maps.claims, maps.hostAddresses);
     const sockets = bpf.createMap({ type: 'sockets', keyBytes: 4, valueBytes: 4, entriesMax: 1 });
     opened.push(sockets);
-    const options = { mac: new Uint8Array(6), frameBytesMax: 1500, takesAll: false };
+    const options = { mac: new Uint8Array(6), frameBytesMax: 1500, takesAll: false, passesUnfinished: true };
     opened.push(bpf.loadXdpProgram(steeringProgram({ claims: maps.claims, hostAddresses: maps.hostAddresses, sockets }, options), 'uipvs_probe'));
     return null;
   } catch (error) {

@@ -11,7 +11,8 @@ const subject: LiveSubject = {
 
 for (const xdpMode of ['generic', 'native'] as const) {
   describe(`every frame taken by an XDP program, ${xdpMode}`, () => {
-    liveConformance({ ...subject, options: { xdpMode, xdpTakesAll: true } });
+    const noSuperFrames = xdpMode === 'native' ? 'veth has them cut before its native XDP' : null;
+    liveConformance({ ...subject, noSuperFrames, options: { xdpMode, xdpTakesAll: true } });
   });
 }
 

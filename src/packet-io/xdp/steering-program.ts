@@ -24,6 +24,11 @@ export interface ProgramOptions {
   readonly mac: Uint8Array;
   /** Longer frames pass. */
   readonly frameBytesMax: number;
+  /**
+   * Frames whose checksum is unfinished pass. Only those can be super-frames, which a program cannot tell from others:
+   * of use where super-frames reach the program at all.
+   */
+  readonly passesUnfinished: boolean;
   /** Everything that is not too long goes to the socket, whatever it is: for tests of the back end. */
   readonly takesAll: boolean;
 }
@@ -40,7 +45,10 @@ export const CONTEXT = { data: 0, dataEnd: 4, queue: 16 } as const;
 const ETHERTYPE_AT = 12;
 const IP_AT = 14;
 const TRANSPORT_PORTS_BYTES = 8;
-const PROTOCOLS = [6, 17, 132];
+const TCP = 6;
+const UDP = 17;
+const SCTP = 132;
+const PROTOCOLS = [TCP, UDP, SCTP];
 
 /** Places on the stack, counted down from its end; registers that keep something. */
 const TO_SERVICE = -24;
@@ -49,8 +57,10 @@ const DESTINATION = -72;
 const context: Register = 6;
 const frame: Register = 7;
 const destinationPort: Register = 8;
+const sum: Register = 9;
 
-export function steeringProgram(maps: ProgramMaps, { mac, frameBytesMax, takesAll }: ProgramOptions): Uint8Array {
+export function steeringProgram(maps: ProgramMaps, options: ProgramOptions): Uint8Array {
+  const { mac, frameBytesMax, takesAll, passesUnfinished } = options;
   const code = new Assembler();
   const macView = new DataView(mac.buffer, mac.byteOffset, 6);
   code
@@ -70,9 +80,9 @@ export function steeringProgram(maps: ProgramMaps, { mac, frameBytesMax, takesAl
       .load('half', 2, frame, ETHERTYPE_AT)
       .jumpIf('equal', 2, networkOrder(0x86dd), 'ipv6')
       .jumpIf('notEqual', 2, networkOrder(0x0800), 'pass');
-    keysOfIpv4(code);
+    keysOfIpv4(code, passesUnfinished);
     code.jump('ask').label('ipv6');
-    keysOfIpv6(code);
+    keysOfIpv6(code, passesUnfinished);
     code.label('ask');
     ask(code, maps);
   }
@@ -94,7 +104,7 @@ function mustHold(code: Assembler, bytes: number): void {
   code.register('move', 2, frame).value('add', 2, bytes).jumpIfRegister('above', 2, 3, 'pass');
 }
 
-function keysOfIpv4(code: Assembler): void {
+function keysOfIpv4(code: Assembler, passesUnfinished: boolean): void {
   const headerBytes = 20;
   code
     .load('byte', 2, frame, IP_AT)
@@ -102,7 +112,18 @@ function keysOfIpv4(code: Assembler): void {
     .load('half', 2, frame, IP_AT + 6)
     .value('and', 2, networkOrder(0x3fff))
     .jumpIf('notEqual', 2, 0, 'pass');
-  protocolAndPorts(code, { protocolAt: IP_AT + 9, portsAt: IP_AT + headerBytes, kind: 0, next: 'ipv4' });
+  const transport = { protocolAt: IP_AT + 9, portsAt: IP_AT + headerBytes, kind: 0, name: 'ipv4' };
+  protocolAndPorts(code, transport);
+  if (passesUnfinished) {
+    // Addresses, and the length of what is behind the header.
+    code
+      .load('half', sum, frame, IP_AT + 2)
+      .networkHalf(sum)
+      .value('add', sum, -headerBytes)
+      .networkHalf(sum);
+    addWords(code, IP_AT + 12, 2);
+    passUnfinished(code, transport);
+  }
   for (const [key, addressAt] of [
     [TO_SERVICE + CLAIM_KEY.address, IP_AT + 16],
     [FROM_SERVER + CLAIM_KEY.address, IP_AT + 12],
@@ -116,7 +137,7 @@ function keysOfIpv4(code: Assembler): void {
     .storeValue('word', STACK, DESTINATION + PREFIX_KEY.family, 4);
 }
 
-function keysOfIpv6(code: Assembler): void {
+function keysOfIpv6(code: Assembler, passesUnfinished: boolean): void {
   const headerBytes = 40;
   mustHold(code, IP_AT + headerBytes + TRANSPORT_PORTS_BYTES);
   code
@@ -128,7 +149,13 @@ function keysOfIpv6(code: Assembler): void {
     .jumpIf('equal', 2, networkOrder(0xff02), 'pass')
     .value('and', 2, networkOrder(0xffc0))
     .jumpIf('equal', 2, networkOrder(0xfe80), 'pass');
-  protocolAndPorts(code, { protocolAt: IP_AT + 6, portsAt: IP_AT + headerBytes, kind: KIND_IPV6, next: 'ipv6-known' });
+  const transport = { protocolAt: IP_AT + 6, portsAt: IP_AT + headerBytes, kind: KIND_IPV6, name: 'ipv6' };
+  protocolAndPorts(code, transport);
+  if (passesUnfinished) {
+    code.load('half', sum, frame, IP_AT + 4);
+    addWords(code, IP_AT + 8, 8);
+    passUnfinished(code, transport);
+  }
   for (const at of [0, 4, 8, 12]) {
     code
       .load('word', 2, frame, IP_AT + 24 + at)
@@ -146,12 +173,13 @@ interface Transport {
   readonly protocolAt: number;
   readonly portsAt: number;
   readonly kind: number;
-  /** A label of its own. */
-  readonly next: string;
+  /** For labels. */
+  readonly name: string;
 }
 
 /** Writes those parts of both claims' keys, and keeps the destination port. */
-function protocolAndPorts(code: Assembler, { protocolAt, portsAt, kind, next }: Transport): void {
+function protocolAndPorts(code: Assembler, { protocolAt, portsAt, kind, name }: Transport): void {
+  const next = `${name} is known`;
   code.load('byte', 2, frame, protocolAt);
   for (const protocol of PROTOCOLS) code.jumpIf('equal', 2, protocol, next);
   code
@@ -166,6 +194,35 @@ function protocolAndPorts(code: Assembler, { protocolAt, portsAt, kind, next }: 
     .load('half', destinationPort, frame, portsAt + 2)
     .store('half', STACK, TO_SERVICE + CLAIM_KEY.port, destinationPort)
     .networkHalf(destinationPort);
+}
+
+/**
+ * An unfinished checksum holds the sum of the pseudo-header alone, whose other parts are in `sum`; of SCTP, nothing.
+ * Sums are of 16-bit words in this machine's order, which makes no difference (RFC 1071). A complete checksum that looks
+ * the same passes as well, and does no harm. 3 holds the end of the frame.
+ */
+function passUnfinished(code: Assembler, { protocolAt, portsAt, name }: Transport): void {
+  code.load('byte', 4, frame, protocolAt).jumpIf('equal', 4, UDP, `${name} udp`).jumpIf('equal', 4, TCP, `${name} tcp`);
+  mustHold(code, portsAt + 12);
+  code.load('word', 2, frame, portsAt + 8).jumpIf('equal', 2, 0, 'pass').jump(`${name} finished`);
+  code.label(`${name} tcp`);
+  mustHold(code, portsAt + 18);
+  code.load('half', 2, frame, portsAt + 16).jump(`${name} compare`);
+  code.label(`${name} udp`).load('half', 2, frame, portsAt + 6).label(`${name} compare`);
+  code.value('shiftLeft', 4, 8).register('add', sum, 4);
+  for (const bits of [32, 16, 16]) {
+    code
+      .register('move', 5, sum)
+      .value('shiftRight', 5, bits)
+      .value('shiftLeft', sum, 64 - bits)
+      .value('shiftRight', sum, 64 - bits)
+      .register('add', sum, 5);
+  }
+  code.jumpIfRegister('equal', 2, sum, 'pass').label(`${name} finished`);
+}
+
+function addWords(code: Assembler, at: number, words: number): void {
+  for (let i = 0; i < words; i++) code.load('word', 2, frame, at + 4 * i).register('add', sum, 2);
 }
 
 /** Goes to `pass` when no claim names the frame, falls through to `take` otherwise. */

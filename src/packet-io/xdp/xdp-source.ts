@@ -14,6 +14,7 @@ import { type ProgramMaps, steeringProgram } from './steering-program.ts';
 
 /** Queues beyond these are left to the packet socket: their frames pass. */
 const QUEUES_MAX = 8;
+const ETHERNET_HEADER_BYTES = 14;
 /** Room behind a frame: payload may be rewritten to something longer. */
 const SPARE_BYTES = 128;
 
@@ -51,7 +52,7 @@ export class XdpSource implements LinkSource<RingArena> {
   /** Sets everything up, or leaves nothing and returns the reason why. */
   #set(): string | null {
     const { libc, bpf, memory, maps, options } = this.#parts;
-    const { index, name, mac } = this.#link;
+    const { index, name, mac, mtu } = this.#link;
     try {
       const queues = countQueues(name);
       const entries = (options.ringSlots ?? RING_SLOTS_DEFAULT) / queues;
@@ -61,7 +62,14 @@ export class XdpSource implements LinkSource<RingArena> {
       this.#ports.forEach((port, queue) => bpf.setEntry(sockets, word(queue), word(port.socket.fd)));
       const instructions = steeringProgram(
         { claims: maps.claims, hostAddresses: maps.hostAddresses, sockets },
-        { mac, frameBytesMax: memory.frameBytesMax(SPARE_BYTES), takesAll: options.xdpTakesAll ?? false },
+        {
+          mac,
+          // What is longer than the MTU is a super-frame.
+          frameBytesMax: Math.min(memory.frameBytesMax(SPARE_BYTES), mtu + ETHERNET_HEADER_BYTES),
+          takesAll: options.xdpTakesAll ?? false,
+          // Under native XDP there are no super-frames: veth has them cut before, network cards join none.
+          passesUnfinished: options.xdpMode !== 'native',
+        },
       );
       const program = bpf.loadXdpProgram(instructions, 'uipvs');
       this.#descriptors.unshift(program);

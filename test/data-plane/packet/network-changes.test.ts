@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { packetMmsg } from '../../../src/packet-io/packet-mmsg.ts';
 import { packetRing } from '../../../src/packet-io/packet-ring.ts';
+import { xdp } from '../../../src/packet-io/xdp.ts';
 import { compileSources, eventually, Namespace, type PlaneProcess, whySkipped } from '../support/namespace.ts';
 import { destination, key, service } from '../support/specs.ts';
 
@@ -33,7 +34,8 @@ const ECHO = (address: string) => `
 require('node:net').createServer((socket) => { socket.on('error', () => {}); socket.pipe(socket); })
   .listen(7, '${address}', () => console.log('listening'));`;
 
-for (const kind of [packetRing, packetMmsg]) {
+// The native mode, because generic programs leave what programs of this machine send to the packet socket.
+for (const kind of [packetRing, packetMmsg, xdp]) {
   const reason = whySkipped() ?? (await kind.unavailable());
   describe.skipIf(reason !== null)(
     `${kind.name}: under traffic${reason === null ? '' : ` (skipped: ${reason})`}`,
@@ -63,7 +65,7 @@ for (const kind of [packetRing, packetMmsg]) {
         director.run(`ip address add ${VIP}/32 dev lo`);
         await server.program(ECHO('0.0.0.0'));
         plane = await director.plane(compiled.folder);
-        await plane.start({ io: kind.name });
+        await plane.start({ io: kind.name, ioOptions: { xdpMode: 'native' } });
         await serve(80, '10.0.1.1');
       });
 
