@@ -50,9 +50,8 @@ export class Bpf {
   /** Throws a LibcError. */
   createMap({ type, keyBytes, valueBytes, entriesMax }: MapShape): number {
     return this.#call(MAP_CREATE, (attribute) => {
-      [MAP_TYPE[type], keyBytes, valueBytes, entriesMax, type === 'trie' ? NO_PREALLOCATION : 0].forEach((word, i) =>
-        attribute.setUint32(i * 4, word, true),
-      );
+      const flags = type === 'sockets' ? 0 : NO_PREALLOCATION;
+      writeWords(attribute, [MAP_TYPE[type], keyBytes, valueBytes, entriesMax, flags]);
     });
   }
 
@@ -96,9 +95,7 @@ export class Bpf {
   /** Throws a LibcError. Closing the descriptor takes the program off the interface. */
   attachXdp(program: number, linkIndex: number, mode: XdpMode): number {
     return this.#call(LINK_CREATE, (attribute) => {
-      [program, linkIndex, ATTACH_XDP, ATTACH_FLAGS[mode]].forEach((word, i) =>
-        attribute.setUint32(i * 4, word, true),
-      );
+      writeWords(attribute, [program, linkIndex, ATTACH_XDP, ATTACH_FLAGS[mode]]);
     });
   }
 
@@ -142,4 +139,8 @@ export class Bpf {
     write(this.#memory.view);
     return this.#libc.bpf(command, this.#memory.address, ATTRIBUTE_BYTES);
   }
+}
+
+function writeWords(attribute: DataView, words: readonly number[]): void {
+  for (const [i, word] of words.entries()) attribute.setUint32(i * 4, word, true);
 }

@@ -56,7 +56,12 @@ export class XdpRing {
   readonly #mask: number;
 
   /** Places are words of the reserve. */
-  constructor(words: Int32Array, at: { producer: number; consumer: number; slots: number }, entries: number, slotWords: number) {
+  constructor(
+    words: Int32Array,
+    at: { producer: number; consumer: number; slots: number },
+    entries: number,
+    slotWords: number,
+  ) {
     this.entries = entries;
     this.#words = words;
     this.#producerAt = at.producer;
@@ -120,7 +125,8 @@ export class XdpSocket {
     this.fd = createXdpSocket(libc);
     try {
       const { fd } = this;
-      if ('at' in umem) libc.setsockopt(fd, SOL_XDP, UMEM_REGISTER, registration(reserve.address + umem.at, umem.length));
+      if ('at' in umem)
+        libc.setsockopt(fd, SOL_XDP, UMEM_REGISTER, registration(reserve.address + umem.at, umem.length));
       const own = [sizes.receive, sizes.send];
       libc.setsockopt(fd, SOL_XDP, FILL_RING, own[0] as number);
       libc.setsockopt(fd, SOL_XDP, COMPLETION_RING, own[1] as number);

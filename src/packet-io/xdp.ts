@@ -22,8 +22,7 @@ export const xdp: PacketIoKind = {
   name: 'xdp',
   summary: 'AF_XDP beside packet-ring, for many small packets; needs CAP_BPF, and koffi or Node 26',
   thread: 'any',
-  unavailable: async () =>
-    (await packetSocketsUnavailable()) ?? packetRingRefused(getLibc()) ?? xdpRefused(getLibc()),
+  unavailable: async () => (await packetSocketsUnavailable()) ?? packetRingRefused(getLibc()) ?? xdpRefused(getLibc()),
   provider: nativeProvider,
   open: (options = {}) => openPacketSockets('xdp', options, () => xdpReception(getLibc(), options)),
 };
@@ -60,7 +59,12 @@ function xdpRefused(libc: Libc): string | null {
     const sockets = bpf.createMap({ type: 'sockets', keyBytes: 4, valueBytes: 4, entriesMax: 1 });
     opened.push(sockets);
     const options = { mac: new Uint8Array(6), frameBytesMax: 1500, takesAll: false, passesUnfinished: true };
-    opened.push(bpf.loadXdpProgram(steeringProgram({ claims: maps.claims, hostAddresses: maps.hostAddresses, sockets }, options), 'uipvs_probe'));
+    opened.push(
+      bpf.loadXdpProgram(
+        steeringProgram({ claims: maps.claims, hostAddresses: maps.hostAddresses, sockets }, options),
+        'uipvs_probe',
+      ),
+    );
     return null;
   } catch (error) {
     return `${sentence(error as Error)}; packet-ring does without`;

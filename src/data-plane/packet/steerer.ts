@@ -40,7 +40,8 @@ export class Steerer {
       if (type !== 'local') continue;
       const [text, length] = destination.split('/') as [string, string | undefined];
       const address = addressBytes(text);
-      if (address !== null) prefixes.push({ address, bits: length === undefined ? address.length * 8 : Number(length) });
+      if (address !== null)
+        prefixes.push({ address, bits: length === undefined ? address.length * 8 : Number(length) });
     }
     this.#steering.setHostAddresses({ prefixes, localPortRange });
   }
@@ -65,6 +66,6 @@ function addressBytes(text: string): Uint8Array | null {
   if (parsed === null) return null;
   const words = parsed.family === 'ipv6' ? [...parsed.words] : [parsed.words[3] as number];
   const view = new DataView(new ArrayBuffer(words.length * 4));
-  words.forEach((word, i) => view.setInt32(i * 4, word));
+  for (const [i, word] of words.entries()) view.setInt32(i * 4, word);
   return new Uint8Array(view.buffer);
 }

@@ -204,11 +204,17 @@ function protocolAndPorts(code: Assembler, { protocolAt, portsAt, kind, name }: 
 function passUnfinished(code: Assembler, { protocolAt, portsAt, name }: Transport): void {
   code.load('byte', 4, frame, protocolAt).jumpIf('equal', 4, UDP, `${name} udp`).jumpIf('equal', 4, TCP, `${name} tcp`);
   mustHold(code, portsAt + 12);
-  code.load('word', 2, frame, portsAt + 8).jumpIf('equal', 2, 0, 'pass').jump(`${name} finished`);
+  code
+    .load('word', 2, frame, portsAt + 8)
+    .jumpIf('equal', 2, 0, 'pass')
+    .jump(`${name} finished`);
   code.label(`${name} tcp`);
   mustHold(code, portsAt + 18);
   code.load('half', 2, frame, portsAt + 16).jump(`${name} compare`);
-  code.label(`${name} udp`).load('half', 2, frame, portsAt + 6).label(`${name} compare`);
+  code
+    .label(`${name} udp`)
+    .load('half', 2, frame, portsAt + 6)
+    .label(`${name} compare`);
   code.value('shiftLeft', 4, 8).register('add', sum, 4);
   for (const bits of [32, 16, 16]) {
     code

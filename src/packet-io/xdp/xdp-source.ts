@@ -59,7 +59,7 @@ export class XdpSource implements LinkSource<RingArena> {
       for (let queue = 0; queue < queues; queue++) this.#ports.push(memory.openPort(index, queue, entries));
       const sockets = bpf.createMap({ type: 'sockets', keyBytes: 4, valueBytes: 4, entriesMax: queues });
       this.#descriptors.unshift(sockets);
-      this.#ports.forEach((port, queue) => bpf.setEntry(sockets, word(queue), word(port.socket.fd)));
+      this.#ports.forEach(({ socket }, queue) => void bpf.setEntry(sockets, word(queue), word(socket.fd)));
       const instructions = steeringProgram(
         { claims: maps.claims, hostAddresses: maps.hostAddresses, sockets },
         {

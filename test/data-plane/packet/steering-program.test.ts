@@ -27,18 +27,24 @@ const entries: readonly GuardEntry[] = [
   ...serviceEntries({ protocol: 'udp', address: '10.0.0.80', port: 0 }),
   ...serviceEntries({ protocol: 'sctp', address: 'fd00::80', port: 80 }),
   ...serviceEntries({ protocol: 'tcp', address: 'fd00::80', port: 80 }),
-  ...destinationEntries(
-    { protocol: 'tcp', address: '10.0.0.80', port: 80 },
-    { address: '10.0.0.11', port: 8080, method: 'masquerade', weight: 1 } as never,
-  ),
-  ...destinationEntries(
-    { protocol: 'udp', address: '10.0.0.80', port: 0 },
-    { address: '10.0.0.11', port: 0, method: 'masquerade', weight: 1 } as never,
-  ),
-  ...destinationEntries(
-    { protocol: 'tcp', address: 'fd00::80', port: 80 },
-    { address: 'fd00::11', port: 8080, method: 'masquerade', weight: 1 } as never,
-  ),
+  ...destinationEntries({ protocol: 'tcp', address: '10.0.0.80', port: 80 }, {
+    address: '10.0.0.11',
+    port: 8080,
+    method: 'masquerade',
+    weight: 1,
+  } as never),
+  ...destinationEntries({ protocol: 'udp', address: '10.0.0.80', port: 0 }, {
+    address: '10.0.0.11',
+    port: 0,
+    method: 'masquerade',
+    weight: 1,
+  } as never),
+  ...destinationEntries({ protocol: 'tcp', address: 'fd00::80', port: 80 }, {
+    address: 'fd00::11',
+    port: 8080,
+    method: 'masquerade',
+    weight: 1,
+  } as never),
 ];
 const surroundings: GuardSurroundings = {
   isHostAddress: (address) => ['10.0.0.1', 'fd00::1'].includes(address),
@@ -124,7 +130,7 @@ function frameOf(packet: Packet, odds: Odds = {}): Buffer {
 function addressBytes(text: string): Buffer {
   const { family, words } = parseAddress(text) as NonNullable<ReturnType<typeof parseAddress>>;
   const bytes = Buffer.alloc(16);
-  words.forEach((word, i) => bytes.writeInt32BE(word, i * 4));
+  words.forEach((word, i) => void bytes.writeInt32BE(word, i * 4));
   return family === 'ipv6' ? bytes : bytes.subarray(12);
 }
 

@@ -70,7 +70,7 @@ export function runXdp(program: Uint8Array, frame: Uint8Array, queue: number, ma
     const offset = code.getInt16(at * 8 + 2, true);
     const value = code.getInt32(at * 8 + 4, true);
     at++;
-    const size = { 0x00: 4, 0x08: 2, 0x10: 1, 0x18: 8 }[op & 0x18] as number;
+    const size = { 0: 4, 8: 2, 16: 1, 24: 8 }[op & 0x18] as number;
     const operand = () => ((op & 8) !== 0 ? read(from) : BigInt.asUintN(64, BigInt(value)));
     switch (op & 7) {
       case 0: // Wide load, of which only maps are known here.
