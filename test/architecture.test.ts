@@ -35,10 +35,24 @@ const ROOMS: Readonly<Record<string, Room>> = {
   conform: { floor: 7, imports: ['data-plane', 'engine', 'balance', 'ipvsadm', 'model', 'wire'] },
   // Production schedulers under traffic that does not exist.
   simulate: { floor: 5, imports: ['balance', 'engine/random', 'model'] },
+  // Chapters as text; what they do they do as a reader would, by typing commands.
+  lessons: { floor: 0, imports: [] },
   web: { floor: 7, imports: ['control', 'ipvsadm', 'ldirectord', 'config', 'lab', 'doctor', 'model', 'wire/print'] },
   cli: {
     floor: 8,
-    imports: ['control', 'ipvsadm', 'ldirectord', 'config', 'lab', 'doctor', 'conform', 'simulate', 'web', 'model'],
+    imports: [
+      'control',
+      'ipvsadm',
+      'ldirectord',
+      'config',
+      'lab',
+      'doctor',
+      'conform',
+      'simulate',
+      'lessons',
+      'web',
+      'model',
+    ],
   },
   // Schedulers see addresses as words, and sockets tell them as text.
   'native-free': { floor: 8, imports: ['engine', 'packet-io', 'data-plane', 'model', 'balance', 'wire'] },
@@ -57,6 +71,7 @@ const ENTRY_PATTERN = /^src\/lab\/[^/]+-(?:server|client)\.ts$/;
 /** What no program of ours needs, or none yet, and why it is there. */
 const WITHOUT_A_PROGRAM: Readonly<Record<string, string>> = {
   'src/data-plane/in-process.ts': 'an engine in this thread, for tests of what stands on a data plane',
+  'src/engine/pairing.ts': 'a packet and what came of it, for replays and captures',
   'src/packet-io/memory.ts': 'the cable of tests',
   'src/packet-io/replay.ts': 'capture files in and out, for tests and later for a word of `uipvs`',
   'src/packet-io/with-capture.ts': 'the same for traffic as it passes',
