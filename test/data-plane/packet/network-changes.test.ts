@@ -34,7 +34,6 @@ const ECHO = (address: string) => `
 require('node:net').createServer((socket) => { socket.on('error', () => {}); socket.pipe(socket); })
   .listen(7, '${address}', () => console.log('listening'));`;
 
-// The native mode, because generic programs leave what programs of this machine send to the packet socket.
 for (const kind of [packetRing, packetMmsg, xdp]) {
   const reason = whySkipped() ?? (await kind.unavailable());
   describe.skipIf(reason !== null)(
@@ -65,7 +64,7 @@ for (const kind of [packetRing, packetMmsg, xdp]) {
         director.run(`ip address add ${VIP}/32 dev lo`);
         await server.program(ECHO('0.0.0.0'));
         plane = await director.plane(compiled.folder);
-        await plane.start({ io: kind.name, ioOptions: { xdpMode: 'native' } });
+        await plane.start({ io: kind.name });
         await serve(80, '10.0.1.1');
       });
 
