@@ -78,6 +78,7 @@ export class Engine {
       batch.egress[slot] = NO_LINK;
       const verdict = processPacket(context, packet);
       batch.verdict[slot] = verdict;
+      batch.reason[slot] = packet.reason;
       context.verdictCounts[verdict]!++;
       if (verdict === DROP) context.dropCounts[packet.reason]!++;
       else if (verdict === PASS) {
