@@ -157,12 +157,21 @@ export class ReplayIo implements PacketIo {
 
   #take(batch: PacketBatch, packet: CapturedPacket): void {
     const link = this.#interfaceLinks[packet.interfaceIndex] as Link;
-    if (!this.#attached.has(link.index)) return this.#passOver('detached');
+    if (!this.#attached.has(link.index)) {
+      this.#passOver('detached');
+      return;
+    }
     const { linkType } = this.#input.interfaces[packet.interfaceIndex] as CaptureInterface;
     const frame = ethernetFrameOf(packet.data, linkType, link.mac);
-    if (typeof frame === 'string') return this.#passOver(frame);
+    if (typeof frame === 'string') {
+      this.#passOver(frame);
+      return;
+    }
     const slot = batch.push(padCutFrame(frame, packet.originalBytes - packet.data.length), link.index);
-    if (slot < 0) return this.#passOver('too-long');
+    if (slot < 0) {
+      this.#passOver('too-long');
+      return;
+    }
     this.#slotNs[slot] = packet.timestampNs;
     this.#slotMs[slot] = this.#nextTimeMs;
     this.#slotNumbers[slot] = this.#nextNumber;

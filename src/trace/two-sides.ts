@@ -78,9 +78,6 @@ export function fateNote(verdict: number, reason: number): string {
 
 /** For the frame that left. */
 export function leftNote(came: Uint8Array, left: Uint8Array, delivered: boolean): string {
-  const note = rewriteNote(
-    { bytes: came, at: 0, end: came.length },
-    { bytes: left, at: 0, end: left.length },
-  );
+  const note = rewriteNote({ bytes: came, at: 0, end: came.length }, { bytes: left, at: 0, end: left.length });
   return delivered ? `${note}; to this host` : note;
 }

@@ -3,16 +3,22 @@
  *
  *     dst 192.168.1.120 → 192.168.1.11, checksum 1a2b → 3c4d
  *
- * Ports stand there where they changed, MAC addresses only when nothing else did (direct routing).
+ * Ports stand there where they changed, the MAC address only when neither end did (direct
+ * routing).
  */
 import { formatMac } from './address.ts';
 import { readInt32, readUint8, readUint16 } from './bytes.ts';
-import { PacketFacts, sameAddress } from './packet-facts.ts';
 import { PROTOCOL_TCP, PROTOCOL_UDP } from './ipv4.ts';
+import { PacketFacts, sameAddress } from './packet-facts.ts';
 import { tcpHeaderBytes } from './tcp.ts';
 
 const PROTOCOL_GRE = 47;
-const TUNNEL_NAMES: Readonly<Record<number, string>> = { 4: 'IPIP', 41: 'IPIP', [PROTOCOL_GRE]: 'GRE', [PROTOCOL_UDP]: 'GUE' };
+const TUNNEL_NAMES: Readonly<Record<number, string>> = {
+  4: 'IPIP',
+  41: 'IPIP',
+  [PROTOCOL_GRE]: 'GRE',
+  [PROTOCOL_UDP]: 'GUE',
+};
 const TCP_CHECKSUM = 16;
 const UDP_CHECKSUM = 6;
 const TCP_SEQUENCE = 4;
@@ -48,12 +54,13 @@ export function rewriteNote(came: FrameBytes, left: FrameBytes): string {
       after.destinationPort,
     );
   }
+  // Direct routing changes nothing but where the frame goes.
+  if (notes.length === 0) notes.push(`to MAC ${formatMac(left.bytes, left.at)}`);
   ttlNote(notes, came.bytes, left.bytes);
   if (before.protocol === after.protocol && before.transportAt >= 0 && after.transportAt >= 0) {
     transportNotes(notes, came.bytes, left.bytes);
   }
-  if (notes.length > 0) return notes.join(', ');
-  return `to MAC ${formatMac(left.bytes, left.at)}`;
+  return notes.join(', ');
 }
 
 function endNote(
