@@ -37,6 +37,8 @@ const ROOMS: Readonly<Record<string, Room>> = {
   simulate: { floor: 5, imports: ['balance', 'engine/random', 'model'] },
   // Captures: replayed by an engine in this process, or taken from the running one; what is read in them, in words.
   trace: { floor: 7, imports: ['data-plane', 'engine', 'packet-io', 'control', 'model', 'wire'] },
+  // Chapters as text; what they do they do as a reader would, by typing commands.
+  lessons: { floor: 0, imports: [] },
   web: { floor: 7, imports: ['control', 'ipvsadm', 'ldirectord', 'config', 'lab', 'doctor', 'model', 'wire/print'] },
   cli: {
     floor: 8,
@@ -50,6 +52,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
       'conform',
       'simulate',
       'trace',
+      'lessons',
       'web',
       'model',
     ],
