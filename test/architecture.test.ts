@@ -33,6 +33,8 @@ const ROOMS: Readonly<Record<string, Room>> = {
   doctor: { floor: 6, imports: ['model'] },
   // Plays recordings in virtual time, frame by frame: that is the engine's own door, below that of a data plane.
   conform: { floor: 7, imports: ['data-plane', 'engine', 'balance', 'ipvsadm', 'model', 'wire'] },
+  // Tells what became of a packet, and tries packets in an engine of its own where no daemon runs.
+  explain: { floor: 5, imports: ['engine', 'model', 'wire'] },
   // Production schedulers under traffic that does not exist.
   simulate: { floor: 5, imports: ['balance', 'engine/random', 'model'] },
   // Chapters as text; what they do they do as a reader would, by typing commands.
@@ -48,6 +50,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
       'lab',
       'doctor',
       'conform',
+      'explain',
       'simulate',
       'lessons',
       'web',
@@ -71,12 +74,10 @@ const ENTRY_PATTERN = /^src\/lab\/[^/]+-(?:server|client)\.ts$/;
 /** What no program of ours needs, or none yet, and why it is there. */
 const WITHOUT_A_PROGRAM: Readonly<Record<string, string>> = {
   'src/data-plane/in-process.ts': 'an engine in this thread, for tests of what stands on a data plane',
-  'src/engine/pairing.ts': 'a packet and what came of it, for replays and captures',
   'src/packet-io/memory.ts': 'the cable of tests',
   'src/packet-io/replay.ts': 'capture files in and out, for tests and later for a word of `uipvs`',
   'src/packet-io/with-capture.ts': 'the same for traffic as it passes',
   'src/packet-io/with-faults.ts': 'the bad cable of tests',
-  'src/wire/print.ts': 'a line per packet, for tests and later for traces',
 };
 
 /** Cycles that are there and should go: a line is taken out together with its cycle. */
