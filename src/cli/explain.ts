@@ -1,5 +1,6 @@
 /** `uipvs explain`: what becomes of a packet, step by step, and why. */
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { walkConnections } from '../control/pages.ts';
 import type { Story } from '../explain/story.ts';
 import type { ConnectionStatus } from '../model/connection-status.ts';
@@ -16,6 +17,11 @@ const NEXT_PERIOD_MS = 100;
 const MARK_MAX = 0xffff_ffff;
 const MATCHES_SHOWN = 10;
 
+function oneAddress(text: string): string {
+  if (isIP(text) === 0) throw new Error('It must be an IPv4 or IPv6 address.');
+  return text;
+}
+
 type Options = Readonly<Record<string, unknown>>;
 
 export function explainWord(cli: Cli): Word {
@@ -25,6 +31,11 @@ export function explainWord(cli: Cli): Word {
     operands: '[packet...]',
     options: [
       { flags: '--config <file>', description: 'ask a director made from this file instead of the daemon' },
+      {
+        flags: '--director <address>',
+        description: 'with --config: an address of the director besides those of its services, for full NAT',
+        parse: oneAddress,
+      },
       {
         flags: '-f, --from <format>',
         description: 'what the file is; otherwise its name and content tell',
@@ -77,6 +88,7 @@ const NOTES = `Packets, in quotes because of the ">":
   uipvs explain udp 10.0.0.5:5000 192.168.1.120:53 len=30
   uipvs explain icmp 10.1.0.11 10.0.0.5 unreachable-port about udp 10.0.0.5:5000 10.1.0.11:53
   uipvs explain connection 10.0.0.5:40000        both directions of a connection that is there
+  uipvs explain --config FILE 'tcp A > B S then tcp A > B .'   packets before the last have their effect
 Letters behind TCP: S F R P . (ack) or none, as tcpdump writes them; also ttl=HOPS, len=BYTES, sctp ... init.
 
 The daemon rehearses a typed or captured packet: nothing of its state changes, no connection, no counter, no
@@ -106,17 +118,19 @@ async function tracesFor(cli: Cli, words: readonly string[], options: Options): 
     await cli.stderr('uipvs explain: --config has no connections; type a packet that opens one\n');
     return USAGE_EXIT_CODE;
   }
-  const packets = typeof capture === 'string' ? await readPackets(capture, number) : [await typed(words)];
+  const packets = typeof capture === 'string' ? await readPackets(capture, number) : await typed(words);
   if (config === undefined) {
+    if (typeof capture !== 'string' && packets.length > 1) {
+      await cli.stderr('uipvs explain: the daemon rehearses one packet at a time; "then" goes with --config\n');
+      return USAGE_EXIT_CODE;
+    }
     const wanted = packets.at(-1) as Arrival;
     return asked(cli, (daemon) => rehearse(daemon, wanted.packet, options));
   }
   const { createOfflineDirector, readDesired } = await import('./offline-director.ts');
   const desired = await readDesired(cli, config as string, from as FormatName | undefined);
-  const director = createOfflineDirector(
-    desired,
-    packets.flatMap(({ packet }) => addressesOf(packet)),
-  );
+  const peers = packets.flatMap(({ packet }) => addressesOf(packet));
+  const director = createOfflineDirector(desired, peers, (options['director'] as string | undefined) ?? null);
   const mark = (options['mark'] as number | undefined) ?? 0;
   let last: PacketTrace | null = null;
   for (const { packet, atMs } of packets) last = director.arrive(packet, atMs, mark);
@@ -128,9 +142,15 @@ interface Arrival {
   readonly atMs: number;
 }
 
-async function typed(words: readonly string[]): Promise<Arrival> {
+/** Packets with "then" between them arrive one after the other, a millisecond apart. */
+async function typed(words: readonly string[]): Promise<Arrival[]> {
   const { buildTypedPacket } = await import('../explain/typed-packet.ts');
-  return { packet: buildTypedPacket(words), atMs: 0 };
+  const packets: string[][] = [[]];
+  for (const word of words.flatMap((each) => each.split(/\s+/))) {
+    if (word === 'then') packets.push([]);
+    else packets.at(-1)?.push(word);
+  }
+  return packets.map((each, index) => ({ packet: buildTypedPacket(each), atMs: index }));
 }
 
 /** The IP packets of a capture up to the one that is asked for, which is the last. */

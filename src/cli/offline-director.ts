@@ -20,9 +20,18 @@ export async function readDesired(cli: Cli, path: string, from: FormatName | und
   return desiredBalancer(read.blueprint);
 }
 
-/** `peers`: addresses of the packets to come; on the made-up network everybody is a neighbour. */
-export function createOfflineDirector(desired: DesiredBalancer, peers: readonly string[]): OfflineDirector {
-  const own = desired.services.flatMap(({ spec: { key } }) => (isMarkKey(key) ? [] : [key.address]));
+/**
+ * `peers`: addresses of the packets to come; on the made-up network everybody is a neighbour. `address`: the director's
+ * own, `null`: it has only those of its services.
+ */
+export function createOfflineDirector(
+  desired: DesiredBalancer,
+  peers: readonly string[],
+  address: string | null,
+): OfflineDirector {
+  const virtual = desired.services.flatMap(({ spec: { key } }) => (isMarkKey(key) ? [] : [key.address]));
+  // The first address is what full NAT uses.
+  const own = address === null ? virtual : [address, ...virtual];
   const servers = desired.services.flatMap(({ destinations, fallback }) => [
     ...destinations.map(({ address }) => address),
     ...(fallback === null ? [] : [fallback.address]),

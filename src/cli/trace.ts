@@ -40,7 +40,7 @@ host and port look at all ends: of the packet as it came, as it left, and of its
   uipvs trace tcp port 80 and not host 10.0.0.9
   uipvs trace --profile drops                   what is dropped, with the reason
 
-Behind the arrow stands where it went and why: → 10.1.0.12:80 (wlc 128 < 778). \`uipvs explain --next FILTER\` tells one
+Behind the arrow stands where it went and why: 10.1.0.12:80 (wlc 128 < 778). \`uipvs explain --next FILTER\` tells one
 packet in full. Times are the engine's own, from its start. Watching costs something while it lasts, and ends by itself.
 
 Exit codes: 0 done, 1 it could not be done, 2 the words were not understood; 130 after Ctrl-C.`,

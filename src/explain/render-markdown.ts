@@ -8,14 +8,12 @@ import type { Story, ToldOutput } from './story.ts';
 export function renderMarkdown(story: Story, hex: boolean): string {
   const reason = story.reason === 'none' ? '' : ` (\`${story.reason}\`)`;
   const lines = [`# ${quoted(story.packet)}`, '', `**${quoted(story.ending)}**${reason}`, ''];
-  if (story.wayOut !== '') lines.push(`Way out: ${quoted(story.wayOut)}`, '');
+  if (story.wayOut !== '') lines.push(`Way out: ${story.wayOut}`, '');
   for (const { number, name, outcome, sentences } of story.steps) {
     if (outcome === 'unreached') continue;
     const [first = '', ...more] = sentences;
     lines.push(`${number}. **${name}**: ${quoted(first)}`);
-    lines.push(
-      ...more.map((sentence) => (sentence.startsWith('  ') ? `   - \`${sentence.trim()}\`` : `   ${quoted(sentence)}`)),
-    );
+    lines.push(...more.map((each) => (each.startsWith('  ') ? `     - \`${each.trim()}\`` : `   - ${quoted(each)}`)));
   }
   for (const output of story.outputs) lines.push('', ...outputLines(output));
   if (hex) lines.push('', ...bytesOnly(story));
@@ -64,5 +62,5 @@ function bytesOnly(story: Story): string[] {
 }
 
 function quoted(text: string): string {
-  return text.replace(/[\\`*_|<>[\]#]/g, '\\$&');
+  return text.replace(/[\\`*_|<]/g, '\\$&');
 }

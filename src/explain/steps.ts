@@ -258,7 +258,12 @@ function methodSentence({ verdict }: PacketTrace, connection: TracedConnection):
     return `Tunnel by ${by}: the packet travels to the server inside another one; the server answers the client directly.`;
   }
   if (method !== 'masquerade') return METHODS[method] as string;
-  const what = isError ? 'the error and the packet it quotes get' : 'the packet gets';
+  if (isError) {
+    const other = direction === 'inbound' ? after.destination : after.virtual;
+    const who = direction === 'inbound' ? 'server' : 'client';
+    return `NAT: in the error, and in the packet it quotes, stands ${endpoint(other)} now, so that the ${who} knows its own packet again.`;
+  }
+  const what = 'the packet gets';
   const name = fullNat ? 'Full NAT' : 'NAT (masquerading)';
   if (direction === 'inbound') {
     const from = fullNat && after.local !== undefined ? `the source ${endpoint(after.local)} and ` : '';
