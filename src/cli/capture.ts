@@ -49,7 +49,7 @@ export function captureWord(cli: Cli): Word {
       { flags: '--json', description: 'print a JSON object at the end' },
     ],
     notes: `Interface uipvs-in has what came, uipvs-out what left: each rewritten packet with a comment such as
-  dst 192.168.1.120 → 192.168.1.11, checksum 1a2b → 3c4d
+  dst 192.168.1.120 -> 192.168.1.11, checksum 1a2b -> 3c4d
 and each that was not sent with the reason. In Wireshark: frame.comment, frame.interface_name. Checksums that a card
 would have finished are finished. Ctrl-C ends it, and the file is whole. For a pipe:
   uipvs capture -w - tcp port 80 | tshark -r - -T fields -e frame.interface_name -e ip.dst -e frame.comment
@@ -110,7 +110,7 @@ async function capture(
   let page = await live.read();
   try {
     const sink: ByteSink = target === '-' ? streamSink(async (bytes) => cli.stdoutBytes?.(bytes)) : fileSink(target);
-    const writer = new LiveWriter(createTwoSides(sink, target.endsWith('.pcap') ? 'pcap' : 'pcapng'), new Map());
+    const writer = new LiveWriter(createTwoSides(sink, target.endsWith('.pcap') ? 'pcap' : 'pcapng'));
     await cli.stderr(`capturing to ${target === '-' ? 'standard output' : target}; Ctrl-C ends it\n`);
     const startMs = performance.now();
     const countMax = (options['count'] as number | undefined) ?? Number.POSITIVE_INFINITY;
@@ -118,6 +118,7 @@ async function capture(
     let lost = 0;
     let interruptions = 0;
     const take = async (): Promise<void> => {
+      writer.links = page.links;
       for (const record of page.records) if (writer.came < countMax) writer.write(record);
       lost += page.lost;
       if (page.beganAnew) interruptions++;

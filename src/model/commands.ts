@@ -62,6 +62,8 @@ export interface CapturePage {
   readonly lost: number;
   /** The capture began with this reading: what was before is not in it. */
   readonly begun: boolean;
+  /** The links that are served now. */
+  readonly links: readonly { readonly index: number; readonly name: string }[];
 }
 
 export interface Page<T> {

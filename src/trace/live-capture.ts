@@ -11,6 +11,8 @@ export interface LivePage {
   readonly beganAnew: boolean;
   /** More can be read at once. */
   readonly more: boolean;
+  /** Names of the links that are served now, by index. */
+  readonly links: ReadonlyMap<number, string>;
 }
 
 export interface LiveCaptureOptions {
@@ -48,7 +50,7 @@ export class LiveCapture {
   }
 
   async #read(stop: boolean): Promise<LivePage> {
-    const { records, more, lost, begun } = await this.#dataPlane.execute<'readCapture'>({
+    const { records, more, lost, begun, links } = await this.#dataPlane.execute<'readCapture'>({
       name: 'readCapture',
       id: this.#id,
       ...this.#options,
@@ -56,6 +58,12 @@ export class LiveCapture {
     });
     const beganAnew = begun && this.#hasBegun;
     this.#hasBegun = true;
-    return { records: [...readTapRecords(Buffer.from(records, 'base64'))], lost, beganAnew, more };
+    return {
+      records: [...readTapRecords(Buffer.from(records, 'base64'))],
+      lost,
+      beganAnew,
+      more,
+      links: new Map(links.map(({ index, name }) => [index, name])),
+    };
   }
 }

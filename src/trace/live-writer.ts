@@ -16,12 +16,11 @@ export class LiveWriter {
   left = 0;
   readonly #writer: TwoSidesWriter;
   /** By link index; more than one: the link is named with each packet. */
-  readonly #links: ReadonlyMap<number, string>;
+  links: ReadonlyMap<number, string> = new Map();
   readonly #waiting: { readonly key: string; readonly bytes: Uint8Array }[] = [];
 
-  constructor(writer: TwoSidesWriter, links: ReadonlyMap<number, string>) {
+  constructor(writer: TwoSidesWriter) {
     this.#writer = writer;
-    this.#links = links;
     writer.begin();
   }
 
@@ -51,7 +50,8 @@ export class LiveWriter {
     const key = keyOf(left);
     const at = this.#waiting.findIndex((waiting) => waiting.key === key);
     if (key === null || at < 0) return 'said by the balancer itself';
-    const [{ bytes }] = this.#waiting.splice(at, 1) as [{ bytes: Uint8Array }];
+    const bytes = this.#waiting[at]?.bytes as Uint8Array;
+    this.#waiting.splice(at, 1);
     return `${leftNote(bytes, left, false)}; had waited for the MAC address of the next hop`;
   }
 
@@ -63,7 +63,7 @@ export class LiveWriter {
   }
 
   #seen(frame: TapFrame, bytes: Uint8Array, timeNs: bigint, linkIndex: number): Seen {
-    const link = this.#links.size > 1 ? this.#links.get(linkIndex) : undefined;
+    const link = this.links.size > 1 ? this.links.get(linkIndex) : undefined;
     return { bytes, originalBytes: frame.originalBytes, timeNs, link };
   }
 }

@@ -23,6 +23,9 @@ import {
 /** Nobody has read it for so long: it ends. */
 const LEASE_MS = 10_000;
 
+/** Links are the worker's own knowledge. */
+export type TapPage = Omit<CapturePage, 'links'>;
+
 export interface TapOptions {
   /** Microseconds since 1970, by a clock that does not jump. */
   readonly nowUs: () => number;
@@ -47,7 +50,7 @@ export class Taps {
   }
 
   /** EINVAL: the filter is not understood; ENOMEM: too many captures at once. */
-  read(wish: Commands['readCapture']['input'], nowMs: number): CapturePage {
+  read(wish: Commands['readCapture']['input'], nowMs: number): TapPage {
     let tap = this.#taps.get(wish.id);
     const begun = tap === undefined;
     if (tap === undefined) {
@@ -174,7 +177,7 @@ class Tap {
     this.#end = writeTapRecord(this.#view, this.#end, decision, kept, sent);
   }
 
-  take(): Omit<CapturePage, 'begun'> {
+  take(): Omit<TapPage, 'begun'> {
     let end = this.#start;
     while (end < this.#end) {
       const next = end + this.#view.getUint32(end, true);

@@ -181,7 +181,10 @@ class Desk {
 
   /** The engine knows nothing of the back end and of taps; all else is the engine's. */
   #execute(command: Command, now: number): unknown {
-    if (command.name === 'readCapture') return this.#taps.read(command, now);
+    if (command.name === 'readCapture') {
+      const links = [...this.#attached.values()].map(({ index, name }) => ({ index, name }));
+      return { ...this.#taps.read(command, now), links };
+    }
     if (command.name !== 'getLinkCounters') return this.#engine.execute(command);
     const links = this.#io.linkCounters?.();
     if (links === undefined) throw new IpvsError('EOPNOTSUPP', 'this I/O back end does not count link by link');
