@@ -12,6 +12,7 @@ import type { PacketEngine } from '../packet-engine.ts';
 import type { Mailbox } from './mailbox.ts';
 import type { NetworkAnswer, ToWorker, WorkerStart } from './messages.ts';
 import { ScoreboardWriter } from './scoreboard.ts';
+import { Steerer } from './steerer.ts';
 import { Taps } from './tap.ts';
 import { idleWaitMs, sendOutbox, type TurnParts, turn } from './turn.ts';
 
@@ -149,6 +150,8 @@ class Desk {
   readonly #io: PacketIo;
   readonly #mailbox: Mailbox;
   readonly #taps: Taps;
+  /** For back ends that take frames away from the host's stack. */
+  readonly #steerer: Steerer | null;
   readonly #attached = new Map<number, NetworkLink>();
 
   constructor(engine: PacketEngine, io: PacketIo, mailbox: Mailbox, taps: Taps) {
@@ -156,6 +159,7 @@ class Desk {
     this.#io = io;
     this.#mailbox = mailbox;
     this.#taps = taps;
+    this.#steerer = io.steering === undefined ? null : new Steerer(io.steering);
   }
 
   get linkCount(): number {
@@ -185,7 +189,11 @@ class Desk {
       const links = [...this.#attached.values()].map(({ index, name }) => ({ index, name }));
       return { ...this.#taps.read(command, now), links };
     }
-    if (command.name !== 'getLinkCounters') return this.#engine.execute(command);
+    if (command.name !== 'getLinkCounters') {
+      const answer = this.#engine.execute(command);
+      this.#steerer?.note(command);
+      return answer;
+    }
     const links = this.#io.linkCounters?.();
     if (links === undefined) throw new IpvsError('EOPNOTSUPP', 'this I/O back end does not count link by link');
     return { links };
@@ -200,6 +208,7 @@ class Desk {
       this.#attached.delete(index);
     }
     this.#engine.setNetwork(snapshot);
+    this.#steerer?.setNetwork(snapshot);
     const failed: { name: string; reason: string }[] = [];
     for (const link of snapshot.links) {
       if (this.#attached.has(link.index)) continue;
