@@ -1,5 +1,6 @@
 /** The `uipvs` command: finds the word and runs it. */
 import { IpvsError } from '../model/errors.ts';
+import { captureWord } from './capture.ts';
 import { checkWord } from './check.ts';
 import type { Cli } from './cli.ts';
 import { type CommandDescription, runWord, type Word } from './command-line.ts';
@@ -77,6 +78,7 @@ function allWords(cli: Cli, delegated: readonly DelegatedWord[]): Word[] {
     planWord(cli),
     applyWord(cli),
     drainWord(cli),
+    captureWord(cli),
     replayWord(cli),
     ioWord(cli),
     guardWord(cli),
