@@ -22,7 +22,8 @@ const ROOMS: Readonly<Record<string, Room>> = {
   engine: { floor: 3, imports: ['balance', 'model', 'wire'] },
   // An ICMP echo needs a raw socket.
   health: { floor: 3, imports: ['model', 'native'] },
-  'data-plane': { floor: 4, imports: ['engine', 'packet-io', 'native', 'model', 'wire'] },
+  // What the kernel is told is read from specs by the checks that the table uses.
+  'data-plane': { floor: 4, imports: ['engine', 'balance/checks', 'packet-io', 'native', 'model', 'wire'] },
   control: { floor: 5, imports: ['model'] },
   // Addresses that a file holds as numbers, and that an operator typed, become text in one place.
   ipvsadm: { floor: 6, imports: ['control', 'model', 'wire/address'] },
