@@ -5,6 +5,7 @@ import type { Cli } from './cli.ts';
 import { type CommandDescription, runWord, type Word } from './command-line.ts';
 import { connectionsWord } from './connections.ts';
 import { convertWord } from './convert.ts';
+import { doctorWord } from './doctor.ts';
 import { completionWord, manWord } from './documents.ts';
 import { drainWord } from './drain.ts';
 import { guardWord } from './guard.ts';
@@ -72,6 +73,7 @@ function allWords(cli: Cli, delegated: readonly DelegatedWord[]): Word[] {
     planWord(cli),
     applyWord(cli),
     drainWord(cli),
+    doctorWord(cli),
     ioWord(cli),
     guardWord(cli),
     installWord(cli),
