@@ -36,10 +36,24 @@ const ROOMS: Readonly<Record<string, Room>> = {
   conform: { floor: 7, imports: ['data-plane', 'engine', 'balance', 'ipvsadm', 'model', 'wire'] },
   // Production schedulers under traffic that does not exist.
   simulate: { floor: 5, imports: ['balance', 'engine/random', 'model'] },
+  // Chapters as text; what they do they do as a reader would, by typing commands.
+  lessons: { floor: 0, imports: [] },
   web: { floor: 7, imports: ['control', 'ipvsadm', 'ldirectord', 'config', 'lab', 'doctor', 'model', 'wire/print'] },
   cli: {
     floor: 8,
-    imports: ['control', 'ipvsadm', 'ldirectord', 'config', 'lab', 'doctor', 'conform', 'simulate', 'web', 'model'],
+    imports: [
+      'control',
+      'ipvsadm',
+      'ldirectord',
+      'config',
+      'lab',
+      'doctor',
+      'conform',
+      'simulate',
+      'lessons',
+      'web',
+      'model',
+    ],
   },
   // Schedulers see addresses as words, and sockets tell them as text.
   'native-free': { floor: 8, imports: ['engine', 'packet-io', 'data-plane', 'model', 'balance', 'wire'] },

@@ -30,6 +30,20 @@ const DELEGATED: readonly DelegatedWord[] = [
       }),
   },
   {
+    name: 'learn',
+    summary: 'layer-4 load balancing in chapters, with commands to try, questions and answers',
+    run: async (words) =>
+      (await import('../cli/learn.ts')).runLearn(words, {
+        ...processOutput,
+        terminal:
+          process.stdout.isTTY === true && process.stdin.isTTY === true
+            ? { columns: process.stdout.columns, input: process.stdin }
+            : null,
+        environment: process.env,
+        directory: process.cwd(),
+      }),
+  },
+  {
     name: 'ipvsadm',
     summary: 'the ipvsadm command (the same as uipvsadm)',
     run: async (words) => (await import('./uipvsadm-main.ts')).main(words),
