@@ -42,8 +42,18 @@ function formatFinding({ rule, what, evidence, why, cures, alsoSeen }: Reported)
     lines.push(wrap(`${also} (${other})`, '  hence   ', '          '));
   lines.push(wrap(`${why}.`, '  matters ', '          '));
   if (cures.length === 0) lines.push('  mend    what the evidence names; there is no command for it');
-  for (const cure of cures) lines.push(...formatCure(cure));
+  for (const cure of together(cures)) lines.push(...formatCure(cure));
   return `${lines.join('\n')}\n`;
+}
+
+/** The same commands for several hosts stand once. */
+function together(cures: readonly Cure[]): Cure[] {
+  const kinds = new Map<string, Cure[]>();
+  for (const cure of cures) {
+    const kind = JSON.stringify([cure.on === 'here', cure.does, cure.commands]);
+    kinds.set(kind, [...(kinds.get(kind) ?? []), cure]);
+  }
+  return [...kinds.values()].map((same) => ({ ...(same[0] as Cure), on: same.map(({ on }) => on).join(', ') }));
 }
 
 function formatCure({ on, does, commands, undo }: Cure): string[] {

@@ -21,14 +21,17 @@ export function serversOf({ services }: DaemonFacts): Server[] {
   return services.flatMap(serversOfService);
 }
 
+/** The oldest first: the table has the newest in front. */
 export function serversOfService(service: ServiceStatus): Server[] {
   const { key } = service.spec;
-  return service.destinations.map((destination) => {
-    const { address } = destination.spec;
-    const port = destination.spec.port || (isMarkKey(key) ? 0 : key.port);
-    const name = formatEndpoint(address, port);
-    return { service, serviceName: formatServiceKey(key), destination, address, port, name };
-  });
+  return service.destinations
+    .map((destination) => {
+      const { address } = destination.spec;
+      const port = destination.spec.port || (isMarkKey(key) ? 0 : key.port);
+      const name = formatEndpoint(address, port);
+      return { service, serviceName: formatServiceKey(key), destination, address, port, name };
+    })
+    .reverse();
 }
 
 export function isTcp({ service }: Server): boolean {

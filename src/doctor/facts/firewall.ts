@@ -66,7 +66,7 @@ export function parseNftRuleset(text: string): DropRule[] {
   let chain = '';
   let hook: string | null = null;
   for (const line of text.split('\n').map((each) => each.trim())) {
-    const opened = /^(table|chain) (.+?) \{(?: # handle \d+)?$/.exec(line);
+    const opened = /^(table|chain) (.+?) \{(?: # handle \d+.*)?$/.exec(line);
     if (opened?.[1] === 'table') [table, chain, hook] = [opened[2] as string, '', null];
     else if (opened?.[1] === 'chain') [chain, hook] = [opened[2] as string, null];
     else if (chain !== '' && !OWN_TABLES.includes(table)) {

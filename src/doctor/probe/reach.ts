@@ -1,5 +1,5 @@
 /** Which link leads to an address, and which address this host has there. */
-import { parseAddress, prefixMaskWord } from '../../wire/address.ts';
+import { formatAddress, parseAddress, prefixMaskWord } from '../../wire/address.ts';
 import type { HostFacts, HostLink } from '../facts/host.ts';
 
 /** Links that reach `address` without a router, the closest network first. */
@@ -28,6 +28,17 @@ export function isInside(address: string, network: string, prefixLength: number)
   const differs = (index: number) =>
     ((one.words[index] as number) ^ (other.words[index] as number)) & prefixMaskWord(six, prefixLength, index);
   return six ? [0, 1, 2, 3].every((index) => differs(index) === 0) : differs(3) === 0;
+}
+
+/** The network of this host that `address` lies in, `192.0.2.0/24`; the address itself when it is in none. */
+export function networkBeside(host: HostFacts, address: string): string {
+  const link = linksBeside(host, address)[0];
+  const length = link === undefined ? 0 : longestPrefix(link, address);
+  const parsed = parseAddress(address);
+  if (parsed === null || length === 0) return address;
+  const six = parsed.family === 'ipv6';
+  const words = parsed.words.map((word, index) => word & prefixMaskWord(six, length, index));
+  return `${formatAddress(parsed.family, words)}/${length}`;
 }
 
 export function isOwnAddress({ links }: HostFacts, address: string): boolean {

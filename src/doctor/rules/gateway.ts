@@ -3,7 +3,7 @@
 import { virtualAddresses } from '../facts/arp.ts';
 import type { HostFacts } from '../facts/host.ts';
 import type { Cure, Finding } from '../finding.ts';
-import { ownAddressBeside } from '../probe/reach.ts';
+import { networkBeside, ownAddressBeside } from '../probe/reach.ts';
 import { defineRule, foundOr } from '../rule.ts';
 import {
   connectOf,
@@ -54,7 +54,10 @@ export const gateway = defineRule({
           ];
         }),
         why: 'the servers send their answers past the director, so clients hear from an address they never asked',
-        cures: [...those.map((server) => gatewayCure(host, virtualAddresses(daemon.services), server)), FULL_NAT],
+        cures: [
+          ...those.map((server) => gatewayCure(host, virtualAddresses(daemon.services), server)),
+          fullNatCure(host, those),
+        ],
       };
     });
     return foundOr(found, { fine: `the answers of ${count(asked.length, 'server')} to far clients come by this host` });
@@ -75,12 +78,18 @@ export function gatewayCure(host: HostFacts, virtuals: readonly string[], { addr
 }
 
 /** What helps whatever the servers' routes are. */
-export const FULL_NAT: Cure = {
-  on: 'here',
-  does: 'instead: full NAT, where the servers see an address of this director (and no longer those of the clients); or start `uipvsd --snat masquerade`',
-  commands: [
-    ['iptables', '-t', 'nat', '-A', 'POSTROUTING', '-d', 'NETWORK_OF_THE_SERVERS', '-j', 'MASQUERADE'],
-    ['uipvs', 'sysctl', '-w', 'net.ipv4.vs.conntrack=1'],
-  ],
-  undo: null,
-};
+export function fullNatCure(host: HostFacts, servers: readonly Server[]): Cure {
+  const networks = [...new Set(servers.map(({ address }) => networkBeside(host, address)))].sort();
+  return {
+    on: 'here',
+    does: 'or full NAT, whatever their routes are: the servers see an address of this director, no longer those of the clients (`uipvsd --snat masquerade` does the same)',
+    commands: [
+      ...networks.map((network) => [
+        network.includes(':') ? 'ip6tables' : 'iptables',
+        ...['-t', 'nat', '-A', 'POSTROUTING', '-d', network, '-j', 'MASQUERADE'],
+      ]),
+      ['uipvs', 'sysctl', '-w', 'net.ipv4.vs.conntrack=1'],
+    ],
+    undo: null,
+  };
+}

@@ -17,7 +17,7 @@ export const keepalive = defineRule({
     const { tcpSeconds, tcpFinSeconds, udpSeconds } = daemon.timeouts;
     if (daemon.status.daemon.uptimeSeconds <= tcpSeconds) {
       return {
-        cannotTell: `uipvsd runs for ${daemon.status.daemon.uptimeSeconds} s only, and the TCP timeout is ${tcpSeconds} s: nothing can have timed out yet`,
+        notApplicable: `uipvsd runs for ${daemon.status.daemon.uptimeSeconds} s, and the TCP timeout is ${tcpSeconds} s: nothing can have timed out yet`,
       };
     }
     const known = new Set(

@@ -18,7 +18,7 @@ import {
   waitingClients,
 } from '../services.ts';
 import { answersComeBack, returnOf } from './answers.ts';
-import { FULL_NAT, gatewayCure } from './gateway.ts';
+import { fullNatCure, gatewayCure } from './gateway.ts';
 
 export const returnPath = defineRule({
   name: 'return-path',
@@ -83,8 +83,11 @@ export const returnPath = defineRule({
         why: 'the client asked the virtual address and hears from a real one: it answers with a reset, and every connection fails',
         cures:
           near.length > 0
-            ? [FULL_NAT]
-            : [...those.map((server) => gatewayCure(host, virtualAddresses(daemon.services), server)), FULL_NAT],
+            ? [fullNatCure(host, those)]
+            : [
+                ...those.map((server) => gatewayCure(host, virtualAddresses(daemon.services), server)),
+                fullNatCure(host, those),
+              ],
       };
     });
     if (found.length > 0) return { found };
