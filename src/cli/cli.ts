@@ -19,7 +19,7 @@ export interface GuardTools {
   /** The rules in force as text, or `null` when there are none. */
   readGuard(): Promise<string | null>;
   /** Removes what a killed daemon left: the table of rules and the link to the host's stack. Says what was there. */
-  removeGuard(): Promise<{ readonly table: boolean; readonly hostLink: boolean }>;
+  removeGuard(): Promise<{ readonly table: boolean; readonly hostLink: boolean; readonly tap: boolean }>;
 }
 
 /** Where this package lies, and what the host has for putting programs in their place. */
