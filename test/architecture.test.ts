@@ -31,7 +31,8 @@ const ROOMS: Readonly<Record<string, Room>> = {
   config: { floor: 6, imports: ['control', 'health', 'model'] },
   // The far end of a tunnel on a server needs raw sockets.
   lab: { floor: 6, imports: ['model', 'native'] },
-  doctor: { floor: 6, imports: ['model'] },
+  // Asks the daemon, asks the network (ARP, a SYN, an echo) and listens to what passes by.
+  doctor: { floor: 6, imports: ['control', 'packet-io', 'model', 'wire'] },
   // Plays recordings in virtual time, frame by frame: that is the engine's own door, below that of a data plane.
   conform: { floor: 7, imports: ['data-plane', 'engine', 'balance', 'ipvsadm', 'model', 'wire'] },
   // Tells what became of a packet, and tries packets in an engine of its own where no daemon runs.

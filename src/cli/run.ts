@@ -6,6 +6,7 @@ import type { Cli } from './cli.ts';
 import { type CommandDescription, runWord, type Word } from './command-line.ts';
 import { connectionsWord } from './connections.ts';
 import { convertWord } from './convert.ts';
+import { doctorWord } from './doctor.ts';
 import { completionWord, manWord } from './documents.ts';
 import { drainWord } from './drain.ts';
 import { explainWord } from './explain.ts';
@@ -80,6 +81,7 @@ function allWords(cli: Cli, delegated: readonly DelegatedWord[]): Word[] {
     drainWord(cli),
     captureWord(cli),
     replayWord(cli),
+    doctorWord(cli),
     ioWord(cli),
     guardWord(cli),
     installWord(cli),
