@@ -20,6 +20,7 @@ import { statsWord } from './stats.ts';
 import { statusWord } from './status.ts';
 import { sysctlWord } from './sysctl.ts';
 import { systemdWord } from './systemd.ts';
+import { watchCommandWord } from './watch-command.ts';
 
 /** A word that another program answers, with everything behind it. */
 export interface DelegatedWord {
@@ -75,6 +76,7 @@ function allWords(cli: Cli, delegated: readonly DelegatedWord[]): Word[] {
     applyWord(cli),
     drainWord(cli),
     captureWord(cli),
+    watchCommandWord(cli),
     replayWord(cli),
     ioWord(cli),
     guardWord(cli),
