@@ -225,7 +225,9 @@ function fromServer(each: Conversation, flags: number, segment: Segment, timeUs:
   }
   if ((flags & TCP_RST) !== 0) {
     if (!each.answered) each.refused = true;
-    each.resetBy ??= 'server';
+    // A server that has nothing left to say may end so what its client has ended.
+    const isDone = each.clientEnded && (each.requestUs === null || each.answerUs !== null);
+    if (!isDone) each.resetBy ??= 'server';
   }
   if ((flags & (TCP_SYN | TCP_ACK)) === (TCP_SYN | TCP_ACK)) {
     each.answered = true;
