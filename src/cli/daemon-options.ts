@@ -4,7 +4,7 @@ import { CONNECTIONS_MAX_DEFAULT, CONNECTIONS_MAX_LIMIT } from '../model/limits.
 import type { SourceNat } from '../model/service.ts';
 import { type CommandDescription, type Output, readOptions, wholeNumber } from './command-line.ts';
 
-export const IO_NAMES = ['packet-ring', 'packet-mmsg', 'pcap', 'xdp'] as const;
+export const IO_NAMES = ['packet-ring', 'packet-mmsg', 'pcap', 'xdp', 'macvtap'] as const;
 const XDP_MODES = ['generic', 'native'] as const;
 
 /** Measured on two processors that client, servers and balancer share: see the README of `packet-io`. */

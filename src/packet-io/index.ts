@@ -1,4 +1,5 @@
 /** The back ends that carry live traffic, by name. A new one is one file and one line here. */
+import { macvtap } from './macvtap.ts';
 import type { PacketIoKind } from './packet-io.ts';
 import { packetMmsg } from './packet-mmsg.ts';
 import { packetRing } from './packet-ring.ts';
@@ -10,4 +11,5 @@ export const LIVE_KINDS: Readonly<Record<string, PacketIoKind>> = {
   [packetMmsg.name]: packetMmsg,
   [pcap.name]: pcap,
   [xdp.name]: xdp,
+  [macvtap.name]: macvtap,
 };

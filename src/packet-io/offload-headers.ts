@@ -16,9 +16,12 @@ const SEGMENT_BYTES = 4;
 const CHECKSUM_START = 6;
 const CHECKSUM_OFFSET = 8;
 
+/** No call needs the address of a header. */
+type HeaderMemory = Pick<SharedMemory, 'bytes' | 'view'>;
+
 export class OffloadHeaders {
   readonly #batch: PacketBatch;
-  readonly #memory: SharedMemory;
+  readonly #memory: HeaderMemory;
   /** Frames of the last fill; what lies behind them was put there by someone else, and nothing is known about it. */
   #filled = 0;
   /** Where each frame began when it came, and what was said about it; offsets count from there. */
@@ -28,7 +31,7 @@ export class OffloadHeaders {
   readonly #checksumStart: Uint16Array;
   readonly #checksumOffset: Uint16Array;
 
-  constructor(batch: PacketBatch, memory: SharedMemory) {
+  constructor(batch: PacketBatch, memory: HeaderMemory) {
     this.#batch = batch;
     this.#memory = memory;
     this.#start = new Int32Array(batch.capacity);

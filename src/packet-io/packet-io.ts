@@ -91,6 +91,8 @@ export interface PacketIoKind {
   readonly summary: string;
   /** Where it must run: in a worker thread, or on a process's main thread. */
   readonly thread: 'any' | 'main';
+  /** It reads a tap, which must be set up and fed by rules before it is opened; absent: it needs nothing of the kind. */
+  readonly tap?: true;
   /** `null`: works here; otherwise the reason why not, as one sentence with the way out. */
   unavailable(): Promise<string | null>;
   open(options?: PacketIoOptions): Promise<PacketIo>;

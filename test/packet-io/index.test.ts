@@ -18,7 +18,7 @@ function hasNodeFfi(): boolean {
 }
 
 test('every live back end is listed under its own name and says in one line what it is', () => {
-  expect(Object.keys(LIVE_KINDS)).toEqual(['packet-ring', 'packet-mmsg', 'pcap', 'xdp']);
+  expect(Object.keys(LIVE_KINDS)).toEqual(['packet-ring', 'packet-mmsg', 'pcap', 'xdp', 'macvtap']);
   for (const [name, kind] of Object.entries(LIVE_KINDS)) {
     expect(kind.name).toBe(name);
     expect(kind.summary).toMatch(/^[^\n]{10,100}$/);
