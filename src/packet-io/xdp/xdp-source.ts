@@ -10,7 +10,7 @@ import type { Link, LinkCounters, PacketIoOptions } from '../packet-io.ts';
 import type { LinkSource } from '../packet-sockets.ts';
 import { RING_SLOTS_DEFAULT, type RingArena } from '../ring-source.ts';
 import type { FrameMemory, Port } from './frame-memory.ts';
-import { type ProgramMaps, steeringProgram } from './steering-program.ts';
+import { type ProgramMaps, xdpProgram } from './xdp-program.ts';
 
 /** Queues beyond these are left to the packet socket: their frames pass. */
 const QUEUES_MAX = 8;
@@ -63,7 +63,7 @@ export class XdpSource implements LinkSource<RingArena> {
       const sockets = bpf.createMap({ type: 'sockets', keyBytes: 4, valueBytes: 4, entriesMax: queues });
       this.#descriptors.unshift(sockets);
       this.#ports.forEach(({ socket }, queue) => void bpf.setEntry(sockets, word(queue), word(socket.fd)));
-      const instructions = steeringProgram(
+      const instructions = xdpProgram(
         { claims: maps.claims, hostAddresses: maps.hostAddresses, sockets },
         {
           mac,
