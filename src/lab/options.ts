@@ -14,7 +14,7 @@ export interface PowerStep {
   readonly afterRequests: number;
 }
 
-const LAB_IO = ['packet-ring', 'packet-mmsg', 'pcap'] as const;
+const LAB_IO = ['packet-ring', 'packet-mmsg', 'pcap', 'xdp'] as const;
 
 export interface RunLabOptions {
   readonly scenario: string;
@@ -69,7 +69,7 @@ through them with ab, shows who answered, and removes everything again. Nothing 
   --data-plane NAME packet (default): the packet engine; macvtap: the same without anything
                     compiled; proxy: ordinary sockets (mode fullnat)
   --unprivileged    without root and namespaces, on loopback addresses: the scenario proxy
-  --io BACKEND      packet-ring (default), packet-mmsg or pcap: how uipvsd reads and writes packets
+  --io BACKEND      packet-ring (default), packet-mmsg, pcap or xdp: how uipvsd reads and writes packets
   --scheduler NAME  default rr
   --requests N      default 1000 (dns 300, ftp 12)
   --concurrency N   default 20

@@ -45,7 +45,12 @@ export async function openPacketEngine(
   const dataPlane = await startPacketDataPlane({
     name,
     ...(options.io === null ? {} : { io: options.io }),
-    ioOptions: { spinUs: options.spinUs, bypassQueue: options.bypassQueue, ringSlots: options.ringSlots },
+    ioOptions: {
+      spinUs: options.spinUs,
+      bypassQueue: options.bypassQueue,
+      ringSlots: options.ringSlots,
+      xdpMode: options.xdpMode,
+    },
     connectionsMax: options.connectionsMax,
     sourceNat: options.sourceNat,
     guard: options.guard,

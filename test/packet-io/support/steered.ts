@@ -6,16 +6,22 @@
 import { execFileSync } from 'node:child_process';
 import { outRules, type SteeredLink, takeRules, wholeLinkRules } from '../../../src/data-plane/packet/steering.ts';
 import { createTap, TAP_NEAR_NAME } from '../../../src/data-plane/packet/tap-link.ts';
-import { type Link, type PacketIo, PacketIoError, type PacketIoKind } from '../../../src/packet-io/packet-io.ts';
+import {
+  type Link,
+  type PacketIo,
+  PacketIoError,
+  type PacketIoKind,
+  type PacketIoOptions,
+} from '../../../src/packet-io/packet-io.ts';
 
 const TABLE = 'netdev uipvs';
 const ingress = (device: string) => `type filter hook ingress device "${device}" priority -500;`;
 
-export async function openSteered(kind: PacketIoKind): Promise<PacketIo> {
+export async function openSteered(kind: PacketIoKind, options?: PacketIoOptions): Promise<PacketIo> {
   const reason = await createTap();
   if (reason !== null) throw new PacketIoError(reason);
   nft([`add table ${TABLE}`, `add chain ${TABLE} tap_out { ${ingress(TAP_NEAR_NAME)} policy drop; }`]);
-  const io = await kind.open();
+  const io = await kind.open(options);
   const served = new Map<number, SteeredLink>();
   const rewrite = () =>
     nft([
