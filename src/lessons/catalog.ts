@@ -6,6 +6,9 @@ import { readChapter } from './read.ts';
 
 export const CHAPTERS = [
   'basics', // what a balancer of layer 4 does, and one packet through it
+  'nat', // addresses changed both ways, and the way back
+  'fullnat', // servers that know nothing of the director
+  'direct-routing', // only the MAC address changes, and the ARP problem
   'schedulers', // who gets the next connection
 ] as const;
 
