@@ -44,11 +44,12 @@ export type LabDataPlane = (typeof LAB_DATA_PLANES)[number];
 
 export type LabCommand =
   | { readonly word: 'run'; readonly options: RunLabOptions }
-  | { readonly word: 'list' }
+  | { readonly word: 'list'; readonly json: boolean }
   | { readonly word: 'clean' }
   | { readonly word: 'help' };
 
 export const LAB_HELP = `Usage: uipvs lab [run] [SCENARIO] [OPTIONS]
+       uipvs lab up LAB | check | hint | sh HOST | graph | status | cure | down
        uipvs lab list
        uipvs lab clean
 
@@ -56,7 +57,6 @@ Builds a small network inside this machine, runs uipvsd and uldirectord in it, s
 through them with ab, shows who answered, and removes everything again. Nothing outside the lab is touched.
 
   run               build, measure, remove (scenario: tutorial)
-  list              the scenarios and their modes
   clean             remove what a killed lab left behind
 
   --scenario NAME   the same as the word after run
@@ -84,7 +84,8 @@ export function parseLabArguments(words: readonly string[]): LabCommand {
   const { values, positionals } = parseWords(words);
   if (values.help || positionals[0] === 'help') return { word: 'help' };
   const word = positionals[0] ?? 'run';
-  if (word === 'list' || word === 'clean') return { word };
+  if (word === 'list') return { word, json: values.json };
+  if (word === 'clean') return { word };
   const ordinary = values.unprivileged ? 'proxy' : 'tutorial';
   const name = (word === 'run' ? positionals[1] : word) ?? values.scenario ?? ordinary;
   const scenario = SCENARIOS[name];
