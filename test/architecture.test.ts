@@ -71,6 +71,7 @@ const ENTRY_PATTERN = /^src\/lab\/[^/]+-(?:server|client)\.ts$/;
 /** What no program of ours needs, or none yet, and why it is there. */
 const WITHOUT_A_PROGRAM: Readonly<Record<string, string>> = {
   'src/data-plane/in-process.ts': 'an engine in this thread, for tests of what stands on a data plane',
+  'src/engine/pairing.ts': 'a packet and what came of it, for replays and captures',
   'src/packet-io/memory.ts': 'the cable of tests',
   'src/packet-io/replay.ts': 'capture files in and out, for tests and later for a word of `uipvs`',
   'src/packet-io/with-capture.ts': 'the same for traffic as it passes',

@@ -33,13 +33,18 @@ export async function runLab(argv: readonly string[], io: LabIo): Promise<number
     return 0;
   } catch (error) {
     if (error instanceof LabInterrupted) {
-      io.stderr.write(`uipvs lab: ${error.message}; everything was removed.\n`);
+      io.stderr.write(`uipvs lab: ${error.message}; ${whatIsLeft(argv)}\n`);
       return 128 + constants.signals[error.signal];
     }
     if (!(error instanceof LabError)) throw error;
     io.stderr.write(`uipvs lab: ${error.message}\n`);
     return error instanceof LabUsageError ? 2 : 1;
   }
+}
+
+/** After an interruption. */
+function whatIsLeft([word]: readonly string[]): string {
+  return isStandingWord(word) && word !== 'up' ? 'the lab stands.' : 'everything was removed.';
 }
 
 /** The Debian and Ubuntu packages that the run these words ask for still lacks here; none for words that are wrong. */

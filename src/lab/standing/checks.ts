@@ -1,12 +1,14 @@
 /** Questions that several labs ask: a line each, answered by real traffic or by the state of a host. */
 import { endpoint } from '../addresses.ts';
 import { parseTable } from '../director.ts';
+import { waitFor } from '../host.ts';
 import { realServers } from '../topology.ts';
 import type { Check } from './kind.ts';
 import type { Answers, Question, Visit } from './visit.ts';
 
 /** Enough for every server of a round to have several turns. */
 const REQUESTS = 12;
+const COUNTED_TIMEOUT_MS = 10_000;
 
 /** The client asks the service, and all is answered. */
 export function clientIsAnswered(question: Partial<Question> = {}, item?: string): Check {
@@ -111,16 +113,26 @@ export function answersBypassDirector(question: Partial<Question> = {}): Check {
     item: 'the servers answer the client directly: the director counts no outgoing packets',
     test: async (visit) => {
       const { text, answered, asked } = await visit.ask({ count: 6, ...question });
-      const stats = await visit.mustSh('director', 'ipvsadm -Ln --stats --exact');
-      // Connections, packets in, packets out.
-      const line = /^(?:TCP|UDP) +\S+ +\d+ +(\d+) +(\d+)/m.exec(stats);
-      const [incoming, outgoing] = [Number(line?.[1] ?? 0), Number(line?.[2] ?? 0)];
+      const { incoming, outgoing } = await countedPackets(visit);
       return {
         passed: answered === asked && incoming > 0 && outgoing === 0,
         evidence: `${text}; packets in ${incoming}, out ${outgoing}`,
       };
     },
   };
+}
+
+/** Packets of the service in both directions, once the table shows any: it is brought up to date every two seconds. */
+export async function countedPackets(visit: Visit): Promise<{ incoming: number; outgoing: number }> {
+  const counted = async () => {
+    const stats = await visit.mustSh('director', 'ipvsadm -Ln --stats --exact');
+    // Connections, packets in, packets out.
+    const line = /^(?:TCP|UDP) +\S+ +\d+ +(\d+) +(\d+)/m.exec(stats);
+    const found = { incoming: Number(line?.[1] ?? 0), outgoing: Number(line?.[2] ?? 0) };
+    return found.incoming > 0 ? found : null;
+  };
+  const timing = { timeoutMs: COUNTED_TIMEOUT_MS, everyMs: 500, signal: visit.signal };
+  return (await waitFor(counted, timing)) ?? { incoming: 0, outgoing: 0 };
 }
 
 export function lastLine(text: string): string {
