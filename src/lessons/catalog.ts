@@ -9,6 +9,7 @@ export const CHAPTERS = [
   'nat', // addresses changed both ways, and the way back
   'fullnat', // servers that know nothing of the director
   'direct-routing', // only the MAC address changes, and the ARP problem
+  'states', // when a connection is over
   'schedulers', // who gets the next connection
 ] as const;
 
