@@ -136,6 +136,10 @@ export interface LinkCounters {
   readonly transmitErrors: Readonly<Record<string, number>>;
   /** Frames that wait in the receive ring now, the most that were seen waiting, and how many it holds. */
   readonly ring: { readonly waiting: number; readonly peak: number; readonly slots: number } | null;
+  /** Back end xdp only: how the XDP program is attached and what went that way, or why there is none. */
+  readonly xdp?:
+    | { readonly mode: 'generic' | 'native'; readonly received: number; readonly transmitted: number }
+    | { readonly refused: string };
 }
 
 export interface EngineCounters {

@@ -12,6 +12,7 @@ import type { PacketEngine } from '../packet-engine.ts';
 import type { Mailbox } from './mailbox.ts';
 import type { NetworkAnswer, ToWorker, WorkerStart } from './messages.ts';
 import { ScoreboardWriter } from './scoreboard.ts';
+import { Steerer } from './steerer.ts';
 import { idleWaitMs, sendOutbox, type TurnParts, turn } from './turn.ts';
 
 export interface WorkerMakers {
@@ -141,12 +142,15 @@ class Desk {
   readonly #engine: PacketEngine;
   readonly #io: PacketIo;
   readonly #mailbox: Mailbox;
+  /** For back ends that take frames away from the host's stack. */
+  readonly #steerer: Steerer | null;
   readonly #attached = new Map<number, NetworkLink>();
 
   constructor(engine: PacketEngine, io: PacketIo, mailbox: Mailbox) {
     this.#engine = engine;
     this.#io = io;
     this.#mailbox = mailbox;
+    this.#steerer = io.steering === undefined ? null : new Steerer(io.steering);
   }
 
   get linkCount(): number {
@@ -172,7 +176,11 @@ class Desk {
 
   /** The engine knows nothing of the back end; all else is the engine's. */
   #execute(command: Command): unknown {
-    if (command.name !== 'getLinkCounters') return this.#engine.execute(command);
+    if (command.name !== 'getLinkCounters') {
+      const answer = this.#engine.execute(command);
+      this.#steerer?.note(command);
+      return answer;
+    }
     const links = this.#io.linkCounters?.();
     if (links === undefined) throw new IpvsError('EOPNOTSUPP', 'this I/O back end does not count link by link');
     return { links };
@@ -187,6 +195,7 @@ class Desk {
       this.#attached.delete(index);
     }
     this.#engine.setNetwork(snapshot);
+    this.#steerer?.setNetwork(snapshot);
     const failed: { name: string; reason: string }[] = [];
     for (const link of snapshot.links) {
       if (this.#attached.has(link.index)) continue;
