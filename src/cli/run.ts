@@ -7,6 +7,7 @@ import { connectionsWord } from './connections.ts';
 import { convertWord } from './convert.ts';
 import { completionWord, manWord } from './documents.ts';
 import { drainWord } from './drain.ts';
+import { explainWord } from './explain.ts';
 import { guardWord } from './guard.ts';
 import { healthWord } from './health.ts';
 import { installWord } from './install.ts';
@@ -19,6 +20,7 @@ import { statsWord } from './stats.ts';
 import { statusWord } from './status.ts';
 import { sysctlWord } from './sysctl.ts';
 import { systemdWord } from './systemd.ts';
+import { traceWord } from './trace.ts';
 
 /** A word that another program answers, with everything behind it. */
 export interface DelegatedWord {
@@ -66,6 +68,8 @@ function allWords(cli: Cli, delegated: readonly DelegatedWord[]): Word[] {
     connectionsWord(cli),
     statsWord(cli),
     healthWord(cli),
+    explainWord(cli),
+    traceWord(cli),
     procWord(cli),
     sysctlWord(cli),
     checkWord(cli),
