@@ -23,36 +23,31 @@ afterEach(async () => {
 });
 
 const withLab = CHAPTERS.filter((name) => loadChapter(name, 'en').lab !== null);
-test.each(withLab)(
-  '%s',
-  async (name, ...rest) => {
-    const { skip } = rest.at(-1) as unknown as { skip: (condition: boolean, note?: string) => void };
-    skip(WHY_NOT !== null, WHY_NOT ?? '');
-    const chapter = loadChapter(name, 'en');
-    const before = host!.traces();
-    const up = await typed(host!, 0, 'up', chapter.lab!);
-    await withFolder(async (directory) => {
-      const environment = {
-        ...process.env,
-        PATH: `${programsOn(host!, directory)}:${process.env['PATH']}`,
-        NO_COLOR: '1',
-      };
-      for await (const { command, difference, output } of runChapter(chapter, {
-        directory,
-        environment,
-        patienceMs: 120_000,
-      })) {
-        expect(difference, `${command.text}\n${output}`).toBeNull();
-      }
-    });
-    await takenDown(host!, up, before);
-  },
-  LONG_MS,
-);
+test.for(withLab)('%s', { timeout: LONG_MS }, async (name, { skip }) => {
+  skip(WHY_NOT !== null, WHY_NOT ?? '');
+  const chapter = loadChapter(name, 'en');
+  const before = host!.traces();
+  const up = await typed(host!, 0, 'up', chapter.lab!);
+  await withFolder(async (directory) => {
+    const environment = {
+      ...process.env,
+      PATH: `${programsOn(host!, directory)}:${process.env['PATH']}`,
+      NO_COLOR: '1',
+    };
+    for await (const { command, difference, output } of runChapter(chapter, {
+      directory,
+      environment,
+      patienceMs: 120_000,
+    })) {
+      expect(difference, `${command.text}\n${output}`).toBeNull();
+    }
+  });
+  await takenDown(host!, up, before);
+});
 
 /** A folder for the PATH: what is typed as `uipvs` runs on the host of the test. */
 function programsOn(on: LabHost, folder: string): string {
-  const words = on.inside([process.execPath, join(PROGRAMS, 'uipvs.js')]);
+  const words = on.inside(['sh', '-c', 'cd "$0" && exec "$@"', folder, process.execPath, join(PROGRAMS, 'uipvs.js')]);
   const file = join(folder, 'uipvs');
   writeFileSync(file, `#!/bin/sh\nexec ${words.map((word) => `'${word}'`).join(' ')} "$@"\n`);
   chmodSync(file, 0o755);
