@@ -1,10 +1,12 @@
 /** The `uipvs` command: finds the word and runs it. */
 import { IpvsError } from '../model/errors.ts';
+import { captureWord } from './capture.ts';
 import { checkWord } from './check.ts';
 import type { Cli } from './cli.ts';
 import { type CommandDescription, runWord, type Word } from './command-line.ts';
 import { connectionsWord } from './connections.ts';
 import { convertWord } from './convert.ts';
+import { doctorWord } from './doctor.ts';
 import { completionWord, manWord } from './documents.ts';
 import { drainWord } from './drain.ts';
 import { explainWord } from './explain.ts';
@@ -77,7 +79,9 @@ function allWords(cli: Cli, delegated: readonly DelegatedWord[]): Word[] {
     planWord(cli),
     applyWord(cli),
     drainWord(cli),
+    captureWord(cli),
     replayWord(cli),
+    doctorWord(cli),
     ioWord(cli),
     guardWord(cli),
     installWord(cli),

@@ -25,7 +25,7 @@ export const keepalive: Fault = {
     "Keep a connection open and ask twice: uipvs lab sh client -- sh -c \"(printf 'GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'; sleep 6; printf 'GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'; sleep 1) | nc 192.168.1.120 80\"",
     'How long does the director remember? uipvs lab sh director -- ipvsadm -Lnc, again and again; then ipvsadm -Ln --timeout',
     'The timeout of idle TCP connections is 2 seconds; it must be longer than those of clients and servers (900 is usual).',
-    'uipvs lab sh director -- ipvsadm --set 900 0 0',
+    'uipvs lab sh director -- ipvsadm --set 900 0 0. Where that is not possible, programs can send probes on idle connections (SO_KEEPALIVE).',
   ],
   cure: [{ on: 'director', line: 'ipvsadm --set 900 0 0' }],
 };
