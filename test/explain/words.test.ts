@@ -264,9 +264,9 @@ describe('uipvs trace', () => {
       },
     ]);
     const { stdout, stderr } = await runWord(['trace', '--seconds', '2', '--rate', '50'], withWorld(world, { pause }));
-    expect(stdout.split('\n').filter((line) => line.includes('Flags [S]'))).toHaveLength(10);
-    expect(stdout).toContain('... 690 more, left out (--rate)');
-    expect(stderr).toBe('packets shown: 10, left out: 690\n');
+    expect(stdout.split('\n').filter((line) => line.includes('Flags [S]'))).toHaveLength(50);
+    expect(stdout).toContain('... 650 more, left out (--rate)');
+    expect(stderr).toBe('packets shown: 50, left out: 650\n');
   });
 
   test.each([
