@@ -1,8 +1,10 @@
 /** The parts of the room: filters, typed packets, layers, checksums on paper. */
 import { describe, expect, test } from 'vitest';
+import { PacketPairing } from '../../src/engine/pairing.ts';
 import { checksumRepairs, formatRepair } from '../../src/explain/checksum-repair.ts';
 import { compareFrames } from '../../src/explain/difference.ts';
 import { layersOf } from '../../src/explain/layers.ts';
+import { tellStory } from '../../src/explain/story.ts';
 import { buildTypedPacket } from '../../src/explain/typed-packet.ts';
 import { IpvsError } from '../../src/model/errors.ts';
 import { type FilteredEnd, parsePacketFilter } from '../../src/model/packet-filter.ts';
@@ -10,6 +12,7 @@ import { parseAddress } from '../../src/wire/address.ts';
 import { decodePacket } from '../support/decode.ts';
 import { frame } from '../support/frames.ts';
 import { Random } from '../support/random.ts';
+import { CLIENT, clientFrame, REAL1, VIP, World } from '../support/world.ts';
 
 function end(side: FilteredEnd['side'], address: string, port: number): FilteredEnd {
   const { family, words } = parseAddress(address)!;
@@ -205,4 +208,20 @@ describe('a checksum on paper', () => {
     const udp = repairsOf(before, after).find(({ name }) => name.startsWith('UDP'));
     expect(udp).toMatchObject({ computed: null, remark: expect.stringContaining('computed anew') });
   });
+});
+
+test('an unfinished checksum holds the addresses only, and is adjusted without complements', () => {
+  const world = new World();
+  world.addService('rr', [[REAL1]]);
+  const pairing = new PacketPairing(world.engine);
+  const bytes = clientFrame().ipv4(CLIENT, VIP).tcp(40000, 80, { syn: true, checksum: 'partial' });
+  const { trace } = pairing.process({ bytes, linkIndex: 1, partialChecksum: true }, world.nowMs);
+  pairing.close();
+  const [, tcp] = tellStory(trace).outputs[0]?.checksums ?? [];
+  expect(tcp).toMatchObject({
+    name: 'TCP checksum',
+    agrees: true,
+    remark: expect.stringContaining('without complements'),
+  });
+  expect(tcp?.words.map(({ name }) => name)).toEqual(['destination address', 'destination address']);
 });
