@@ -1,10 +1,12 @@
 /** The `uipvs` command: finds the word and runs it. */
 import { IpvsError } from '../model/errors.ts';
+import { captureWord } from './capture.ts';
 import { checkWord } from './check.ts';
 import type { Cli } from './cli.ts';
 import { type CommandDescription, runWord, type Word } from './command-line.ts';
 import { connectionsWord } from './connections.ts';
 import { convertWord } from './convert.ts';
+import { doctorWord } from './doctor.ts';
 import { completionWord, manWord } from './documents.ts';
 import { drainWord } from './drain.ts';
 import { explainWord } from './explain.ts';
@@ -21,6 +23,7 @@ import { statusWord } from './status.ts';
 import { sysctlWord } from './sysctl.ts';
 import { systemdWord } from './systemd.ts';
 import { traceWord } from './trace.ts';
+import { watchCommandWord } from './watch-command.ts';
 
 /** A word that another program answers, with everything behind it. */
 export interface DelegatedWord {
@@ -77,7 +80,10 @@ function allWords(cli: Cli, delegated: readonly DelegatedWord[]): Word[] {
     planWord(cli),
     applyWord(cli),
     drainWord(cli),
+    captureWord(cli),
+    watchCommandWord(cli),
     replayWord(cli),
+    doctorWord(cli),
     ioWord(cli),
     guardWord(cli),
     installWord(cli),
