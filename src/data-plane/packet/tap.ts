@@ -207,7 +207,10 @@ class Tap {
   #add(decision: TapDecision, came: TapSlice, left: TapSlice): void {
     const kept = this.#cut(came);
     const sent = this.#cut(left);
-    if (this.#end + tapRecordBytes(kept, sent) > this.#buffer.length) {
+    const recordBytes = tapRecordBytes(kept, sent);
+    // Moved to the front when that gains room for many.
+    if (this.#end + recordBytes > this.#buffer.length && this.#start >= CAPTURE_PAGE_BYTES / 2) this.#moveToFront();
+    if (this.#end + recordBytes > this.#buffer.length) {
       this.#lost++;
       return;
     }
@@ -226,13 +229,13 @@ class Tap {
     this.#lost = 0;
     this.#start = end;
     if (this.#start === this.#end) this.#start = this.#end = 0;
-    // Moved only when it gains room for long.
-    else if (this.#start > this.#buffer.length / 2) {
-      this.#buffer.copyWithin(0, this.#start, this.#end);
-      this.#end -= this.#start;
-      this.#start = 0;
-    }
     return { records, more: this.#end > this.#start, lost };
+  }
+
+  #moveToFront(): void {
+    this.#buffer.copyWithin(0, this.#start, this.#end);
+    this.#end -= this.#start;
+    this.#start = 0;
   }
 
   #cut(slice: TapSlice): TapSlice {
