@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import type { Cli } from '../cli/cli.ts';
 import { type DelegatedWord, runUipvs } from '../cli/run.ts';
-import { processOutput } from './output.ts';
+import { processOutput, writeStdoutBytes } from './output.ts';
 
 const DELEGATED: readonly DelegatedWord[] = [
   {
@@ -67,6 +67,8 @@ const DELEGATED: readonly DelegatedWord[] = [
 
 const cli: Cli = {
   ...processOutput,
+  stdoutBytes: writeStdoutBytes,
+  progressTerminal: process.stderr.isTTY === true,
   terminal: process.stdout.isTTY === true ? { rows: () => process.stdout.rows } : null,
   // Ctrl-C ends the process, and with it every pause.
   pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms, true)),
@@ -88,7 +90,7 @@ const cli: Cli = {
 };
 
 /** Words that take something back, or say how far they came, before they end at Ctrl-C. A second one ends them at once. */
-const PATIENT = ['apply', 'drain', 'migrate'];
+const PATIENT = ['apply', 'drain', 'migrate', 'capture', 'watch', 'trace'];
 
 export function main(words: readonly string[]): Promise<number> {
   if (PATIENT.includes(words[0] as string)) return runUipvs(words, interruptible(cli), DELEGATED);

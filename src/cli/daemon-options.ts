@@ -4,7 +4,8 @@ import { CONNECTIONS_MAX_DEFAULT, CONNECTIONS_MAX_LIMIT } from '../model/limits.
 import type { SourceNat } from '../model/service.ts';
 import { type CommandDescription, type Output, readOptions, wholeNumber } from './command-line.ts';
 
-export const IO_NAMES = ['packet-ring', 'packet-mmsg', 'pcap'] as const;
+export const IO_NAMES = ['packet-ring', 'packet-mmsg', 'pcap', 'xdp', 'macvtap'] as const;
+const XDP_MODES = ['generic', 'native'] as const;
 
 /** Measured on two processors that client, servers and balancer share: see the README of `packet-io`. */
 const SPIN_US_DEFAULT = 0;
@@ -24,6 +25,7 @@ export interface DaemonCommandLine {
   readonly bypassQueue: boolean;
   /** Frames that wait for us in each receive ring, about. */
   readonly ringSlots: number;
+  readonly xdpMode: (typeof XDP_MODES)[number];
   readonly sourceNat: SourceNat;
   readonly connectionsMax: number;
   /** `null`: every link that can be served. */
@@ -74,6 +76,14 @@ export const UIPVSD: CommandDescription = {
       description: 'packets that can wait in the receive ring of each link',
       preset: RING_SLOTS_DEFAULT,
       parse: wholeNumber(64, RING_SLOTS_MAX),
+    },
+    {
+      flags: '--xdp-mode <mode>',
+      description:
+        'back end xdp: native has the driver run the XDP program, which veth does only without large frames; generic ' +
+        'works with every driver',
+      choices: XDP_MODES,
+      preset: 'generic',
     },
     {
       flags: '--snat <address>',
@@ -147,6 +157,7 @@ export async function readDaemonOptions(
     spinUs: options['spinUs'] as number,
     bypassQueue: options['bypassQueue'] === true,
     ringSlots: options['ringSlots'] as number,
+    xdpMode: options['xdpMode'] as DaemonCommandLine['xdpMode'],
     sourceNat: options['snat'] as string,
     connectionsMax: options['connectionsMax'] as number,
     links: (options['link'] as string[] | undefined) ?? null,

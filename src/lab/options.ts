@@ -14,7 +14,7 @@ export interface PowerStep {
   readonly afterRequests: number;
 }
 
-const LAB_IO = ['packet-ring', 'packet-mmsg', 'pcap'] as const;
+const LAB_IO = ['packet-ring', 'packet-mmsg', 'pcap', 'xdp'] as const;
 
 export interface RunLabOptions {
   readonly scenario: string;
@@ -39,7 +39,7 @@ export interface RunLabOptions {
   readonly capture: string | null;
 }
 
-export const LAB_DATA_PLANES = ['packet', 'kernel', 'proxy'] as const;
+export const LAB_DATA_PLANES = ['packet', 'kernel', 'macvtap', 'proxy'] as const;
 export type LabDataPlane = (typeof LAB_DATA_PLANES)[number];
 
 export type LabCommand =
@@ -66,10 +66,11 @@ through them with ab, shows who answered, and removes everything again. Nothing 
   --family 4|6      IPv4 (default) or IPv6
   --tunnel KIND     of mode tun: ipip (default), gue or gre
   --ops             one-packet scheduling (scenario dns)
-  --data-plane NAME packet (default): the packet engine; proxy: ordinary sockets (mode fullnat);
-                    kernel: the kernel's own IPVS (modes masq, dr and tun)
+  --data-plane NAME packet (default): the packet engine; macvtap: the same without anything
+                    compiled; proxy: ordinary sockets (mode fullnat); kernel: the kernel's own
+                    IPVS (modes masq, dr and tun)
   --unprivileged    without root and namespaces, on loopback addresses: the scenario proxy
-  --io BACKEND      packet-ring (default), packet-mmsg or pcap: how uipvsd reads and writes packets
+  --io BACKEND      packet-ring (default), packet-mmsg, pcap or xdp: how uipvsd reads and writes packets
   --scheduler NAME  default rr
   --requests N      default 1000 (dns 300, ftp 12)
   --concurrency N   default 20
@@ -131,7 +132,7 @@ function modeOf(scenario: ScenarioKind, value: string | undefined): LabMode {
 }
 
 function dataPlaneOf(scenario: ScenarioKind, value: string | undefined): LabDataPlane {
-  const offered = scenario.dataPlanes ?? ['packet'];
+  const offered = scenario.dataPlanes ?? ['packet', 'macvtap'];
   return value === undefined
     ? (offered[0] as LabDataPlane)
     : oneOf('--data-plane', value, offered, `in ${scenario.name}`);

@@ -80,7 +80,7 @@ export async function runScenario(context: ScenarioContext): Promise<ScenarioOut
     mode: options.mode,
     family: options.family,
     tunnel: options.mode === 'tun' ? options.tunnel : null,
-    io: ioOf(options),
+    io: { packet: options.io, kernel: 'kernel', macvtap: 'macvtap', proxy: 'sockets' }[options.dataPlane],
     scheduler: options.scheduler,
     requests: traffic.requests,
     failed: traffic.failed,
@@ -95,16 +95,11 @@ export async function runScenario(context: ScenarioContext): Promise<ScenarioOut
   return { result, statistics, director, remarks: scenario.remarks?.(result, options) ?? [] };
 }
 
-/** What carries the frames. */
-function ioOf({ dataPlane, io }: RunLabOptions): string {
-  if (dataPlane === 'packet') return io;
-  return dataPlane === 'kernel' ? 'kernel' : 'sockets';
-}
-
 function daemonWordsFor({ dataPlane, io, mode }: RunLabOptions, scenario: ScenarioKind): string[] {
-  if (dataPlane !== 'packet') return ['--data-plane', dataPlane];
+  if (dataPlane === 'proxy' || dataPlane === 'kernel') return ['--data-plane', dataPlane];
   const ownFullNat = mode === 'fullnat' && scenario.setUpDirector === undefined;
-  return ['--io', io, ...(ownFullNat ? ['--snat', 'masquerade'] : [])];
+  const carrier = dataPlane === 'macvtap' ? ['--data-plane', dataPlane] : ['--io', io];
+  return [...carrier, ...(ownFullNat ? ['--snat', 'masquerade'] : [])];
 }
 
 /** As an operator would: by ldirectord.cf, or by `ipvsadm` where that has no words for it. */

@@ -1,5 +1,6 @@
 /** Where frames come from and go to. One interface for a kernel socket, libpcap, memory and capture files. */
 import type { PacketBatch } from '../wire/packet-batch.ts';
+import type { Claims } from './claims.ts';
 
 export interface Link {
   /** Interface index: what `PacketBatch.ingress` and `.egress` hold. */
@@ -34,6 +35,8 @@ export interface PacketIo {
    * their `wait` does not block. Absent in the others.
    */
   listen?(onReadable: () => void): void;
+  /** Only of back ends that take frames away from the host's stack: what they may take. */
+  readonly claims?: Claims | undefined;
   readonly counters: PacketIoCounters;
   /** The same link by link, with the state of each ring. Asked about once a second; absent where nobody keeps them. */
   linkCounters?(): readonly LinkCounters[];
@@ -54,6 +57,14 @@ export interface LinkCounters extends PacketIoCounters {
   readonly link: string;
   /** Frames that wait in the receive ring now, the most that were seen waiting, and how many it holds. */
   ring: { readonly waiting: number; readonly peak: number; readonly slots: number } | null;
+  /** Only where AF_XDP is wanted: how frames are taken and how many went that way, or why none do. */
+  readonly xdp?: XdpCounters | { readonly refused: string };
+}
+
+export interface XdpCounters {
+  readonly mode: 'generic' | 'native';
+  readonly received: number;
+  readonly transmitted: number;
 }
 
 /** What the operator may choose. Back ends take what means something to them. */
@@ -64,6 +75,10 @@ export interface PacketIoOptions {
   readonly bypassQueue?: boolean;
   /** Frames a receive ring holds, about, on a link with the usual MTU; others get the same memory. */
   readonly ringSlots?: number;
+  /** How XDP programs are attached. Absent: `generic`, which works with every driver. */
+  readonly xdpMode?: 'generic' | 'native';
+  /** XDP programs take every frame, not only those that were claimed: for tests of that back end. */
+  readonly xdpTakesAll?: boolean;
 }
 
 export class PacketIoError extends Error {
@@ -76,6 +91,8 @@ export interface PacketIoKind {
   readonly summary: string;
   /** Where it must run: in a worker thread, or on a process's main thread. */
   readonly thread: 'any' | 'main';
+  /** It reads a tap, which must be set up and fed by rules before it is opened; absent: it needs nothing of the kind. */
+  readonly tap?: true;
   /** `null`: works here; otherwise the reason why not, as one sentence with the way out. */
   unavailable(): Promise<string | null>;
   open(options?: PacketIoOptions): Promise<PacketIo>;

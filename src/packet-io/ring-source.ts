@@ -18,9 +18,9 @@ import { type Link, type LinkCounters, PacketIoError, type PacketIoOptions } fro
 import type { Arena, LinkSource, Reception } from './packet-sockets.ts';
 
 /** Addresses, not memory: what is not in use costs nothing. Offsets into it stay small integers everywhere. */
-const RESERVE_BYTES = 1024 * 1024 * 1024;
+export const RESERVE_BYTES = 1024 * 1024 * 1024;
 /** A burst of so many frames of the usual length is kept while we are at work elsewhere. They take 8 MiB. */
-const RING_SLOTS_DEFAULT = 4096;
+export const RING_SLOTS_DEFAULT = 4096;
 /** Links with a larger MTU get slots of this length: loopback's frames are mostly short all the same. */
 const SLOT_FRAME_BYTES_MAX = 9216;
 /** Room behind a frame: payload may be rewritten to something longer. */
@@ -34,7 +34,7 @@ const PEAK_STEPS = 8;
 /** Errors that say nothing about a frame, one after the other, before the rest of a fill is given up. */
 const BAD_CALLS_MAX = 8;
 
-interface RingArena extends Arena {
+export interface RingArena extends Arena {
   /** Where the batch's own slots begin. */
   readonly ownAt: number;
   /** Super-frames that are to be fetched from the socket's queue, and their places in the batch. */
@@ -42,8 +42,12 @@ interface RingArena extends Arena {
   readonly fetchPlace: Int32Array;
 }
 
-export function ringReception(libc: Libc, options: PacketIoOptions): Reception<RingArena> {
-  const reserve = new NativeReserve(libc, RESERVE_BYTES);
+/** `reserve`: where rings and batches are laid. */
+export function ringReception(
+  libc: Libc,
+  options: PacketIoOptions,
+  reserve = new NativeReserve(libc, RESERVE_BYTES),
+): Reception<RingArena> {
   const unused = new FinalizationRegistry<{ at: number; length: number }>(({ at, length }) => reserve.lift(at, length));
   return {
     asksBySystemCall: false,

@@ -75,7 +75,7 @@ test.each([
   [['dns', '--kill', '192.168.1.11@3'], 'the scenario dns has no --kill and --revive'],
   [['--mode', 'tun', '--tunnel', 'gre', '--kill', '192.168.1.11@3'], '--kill and --revive need health checks'],
   [['--family', '6', '--kill', '192.168.1.11@3'], '--kill takes ADDRESS@REQUESTS with one of fd00:1::11'],
-  [['--io', 'ring'], '--io takes packet-ring, packet-mmsg, pcap, not "ring"'],
+  [['--io', 'ring'], '--io takes packet-ring, packet-mmsg, pcap, xdp, not "ring"'],
   [['--requests', '0'], '--requests takes a number from 1 to 10000000, not "0"'],
   [['--requests', '1e3'], '--requests takes a number from 1 to 10000000, not "1e3"'],
   [['--kill', '192.168.1.14@3'], '--kill takes ADDRESS@REQUESTS with one of'],

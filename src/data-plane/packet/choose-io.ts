@@ -3,7 +3,7 @@ import { IpvsError } from '../../model/errors.ts';
 import type { PacketIoKind } from '../../packet-io/packet-io.ts';
 
 /** Best first. */
-const PREFERENCE: readonly string[] = ['packet-ring', 'packet-mmsg', 'pcap'];
+const PREFERENCE: readonly string[] = ['packet-ring', 'packet-mmsg', 'pcap', 'macvtap'];
 
 export interface ChosenIo {
   readonly kind: PacketIoKind;

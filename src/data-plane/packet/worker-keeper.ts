@@ -71,6 +71,11 @@ export class WorkerKeeper {
     return this.#session?.gauges() ?? null;
   }
 
+  /** Ends the worker; another one follows. */
+  endWorker(): void {
+    this.#session?.kill();
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#lookTimer);
