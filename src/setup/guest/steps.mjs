@@ -1,5 +1,5 @@
 /** What is done in the guest, in order. A step returns a sentence with its figures, or throws. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { keepConnections } from './migration.mjs';
 import { inNamespace, must, program, StepFailed, startDaemon } from './programs.mjs';
 
@@ -20,6 +20,7 @@ const RECORDED_LINKS = [
 export const STEPS = [
   { name: 'kernel', run: describeKernel },
   { name: 'conformance', run: playRecordings },
+  { name: 'nothing-half', run: applyWithoutModule },
   { name: 'lab-masq', run: () => runLab('--mode', 'masq', '--requests', '200') },
   { name: 'lab-dr', run: () => runLab('--mode', 'dr', '--requests', '100') },
   { name: 'compare', run: comparePlanes },
@@ -49,6 +50,29 @@ async function playRecordings() {
       }
       if (report.passed < 60) throw new StepFailed(`only ${report.passed} recordings were played`);
       return `${report.dataPlane}: ${report.passed} recordings passed, ${report.leftOut} left out`;
+    } finally {
+      await daemon.stop();
+    }
+  });
+}
+
+/** Debian's kernel has no scheduler twos: of a file whose third step needs it nothing stays. */
+async function applyWithoutModule() {
+  const file = '/tmp/twos.rules';
+  const service = (port, scheduler) =>
+    `-A -t 10.1.0.9:${port} -s ${scheduler}\n-a -t 10.1.0.9:${port} -r 10.0.0.2:80 -m\n`;
+  writeFileSync(file, service(80, 'rr') + service(81, 'twos'));
+  return inNamespace('half', async (enter) => {
+    const daemon = await startDaemon(enter, ['--data-plane', 'kernel']);
+    try {
+      must('ip', ['-n', 'half', 'link', 'set', 'lo', 'up']);
+      const { status, stdout, stderr } = await program(enter, 'uipvs', ['apply', file]);
+      const said = stdout + stderr;
+      if (status !== 1 || !said.includes('ip_vs_twos'))
+        throw new StepFailed(`uipvs apply ended with ${status}: ${said}`);
+      const table = must('ip', ['netns', 'exec', 'half', 'cat', '/proc/net/ip_vs']);
+      if (/^TCP/m.test(table)) throw new StepFailed(`something stayed in the kernel:\n${table}`);
+      return 'a file that needs a missing module was refused by its name, and nothing of it stayed';
     } finally {
       await daemon.stop();
     }
