@@ -10,6 +10,8 @@ export interface Link {
   readonly mac: Uint8Array;
   readonly mtu: number;
   readonly loopback: boolean;
+  /** It leads to this host's own stack. */
+  readonly toHost?: boolean;
 }
 
 export interface PacketIo {
