@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import type { Cli } from '../cli/cli.ts';
 import { type DelegatedWord, runUipvs } from '../cli/run.ts';
-import { processOutput } from './output.ts';
+import { processOutput, writeStdoutBytes } from './output.ts';
 
 const DELEGATED: readonly DelegatedWord[] = [
   {
@@ -57,6 +57,8 @@ const DELEGATED: readonly DelegatedWord[] = [
 
 const cli: Cli = {
   ...processOutput,
+  stdoutBytes: writeStdoutBytes,
+  progressTerminal: process.stderr.isTTY === true,
   terminal: process.stdout.isTTY === true ? { rows: () => process.stdout.rows } : null,
   // Ctrl-C ends the process, and with it every pause.
   pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms, true)),

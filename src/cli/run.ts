@@ -14,6 +14,7 @@ import { installWord } from './install.ts';
 import { ioWord } from './io.ts';
 import { applyWord, planWord } from './plan.ts';
 import { procWord } from './proc.ts';
+import { replayWord } from './replay.ts';
 import { servicesWord } from './services.ts';
 import { statsWord } from './stats.ts';
 import { statusWord } from './status.ts';
@@ -74,6 +75,7 @@ function allWords(cli: Cli, delegated: readonly DelegatedWord[]): Word[] {
     applyWord(cli),
     drainWord(cli),
     doctorWord(cli),
+    replayWord(cli),
     ioWord(cli),
     guardWord(cli),
     installWord(cli),

@@ -25,6 +25,7 @@ export interface GatherOptions {
   readonly passive: boolean;
 }
 
+const NO_HOST: HostFacts = { links: [], routes: [], neighbors: [] };
 const NOT_ASKED = 'nobody was asked, since --passive sends nothing';
 /** The daemon's estimator shows packets only after its next tick (two seconds). */
 export const WATCH_SECONDS_MIN = 3;
@@ -41,7 +42,7 @@ export async function gatherFacts(connect: () => Promise<DaemonToAsk>, options: 
     const [host, firewallBefore] = await Promise.all([lookAtHost(), listDropRules()]);
     const wire: Known<WireSession> = host.known ? await WireSession.open(host.value.links) : host;
     try {
-      const watch = new TrafficWatch(wire.known ? wire.value : null, services);
+      const watch = new TrafficWatch(wire.known ? wire.value : null, services, host.known ? host.value : NO_HOST);
       const [arp, probed] = await Promise.all([
         wired(wire, host, before, options, (session, looked) =>
           askForAddresses(session, looked, virtualAddresses(services), untilMs),

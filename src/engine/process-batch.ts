@@ -16,6 +16,7 @@ export function processBatch(context: EngineContext, packet: Packet, batch: Pack
     batch.egress[slot] = NO_LINK;
     const verdict = processPacket(context, packet);
     batch.verdict[slot] = verdict;
+    batch.reason[slot] = packet.reason;
     context.verdictCounts[verdict]!++;
     if (verdict === DROP) context.dropCounts[packet.reason]!++;
     else if (verdict === PASS) {

@@ -188,6 +188,7 @@ export function flow(changes: Partial<ClientFlow> = {}): ClientFlow {
     fins: 1,
     resets: 0,
     mostRepeated: { times: 1, packetBytes: 120 },
+    silenceSeconds: 0,
     firstFlags: 0x02,
     link: 3,
     ...changes,
@@ -195,7 +196,7 @@ export function flow(changes: Partial<ClientFlow> = {}): ClientFlow {
 }
 
 export function traffic(...clients: ClientFlow[]): TrafficFacts {
-  return { seconds: 5, clients, servers: [], leftOut: 0 };
+  return { seconds: 5, clients, servers: [], strays: [], leftOut: 0 };
 }
 
 /** `null` makes a fact unknown, because "it was not asked". */
