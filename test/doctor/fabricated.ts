@@ -89,7 +89,7 @@ export interface DaemonChanges extends Omit<Partial<DaemonFacts>, 'connections' 
 
 export function daemonFacts(changes: DaemonChanges = {}): DaemonFacts {
   const {
-    plane = 'packet engine',
+    plane = 'packet',
     uptimeSeconds = 3600,
     io = 'packet-ring',
     connections = [],
@@ -117,7 +117,7 @@ export function daemonFacts(changes: DaemonChanges = {}): DaemonFacts {
         uptimeSeconds,
         namespace: 1,
         socket: '/run/uipvs/1.sock',
-        settings: plane === 'packet engine' ? { io } : {},
+        settings: plane === 'packet' ? { io } : {},
       },
       capabilities: {
         name: plane,

@@ -6,11 +6,9 @@ import type { StrayFlow } from '../facts/traffic.ts';
 import { valueOr } from '../facts.ts';
 import type { Cure, Examination, Finding } from '../finding.ts';
 import { defineRule, foundOr } from '../rule.ts';
-import { count, listed } from '../services.ts';
+import { count, listed, planeOf } from '../services.ts';
 
 const SETTINGS = { ipv4: 'net.ipv4.ip_forward', ipv6: 'net.ipv6.conf.all.forwarding' } as const;
-/** These move packets or bytes by themselves. */
-const NEED_NONE = ['packet engine', 'proxy'];
 
 export const ipForward = defineRule({
   name: 'ip-forward',
@@ -19,7 +17,7 @@ export const ipForward = defineRule({
   explains: ['return-path', 'server-silent', 'gateway'],
   examine: ({ daemon, sysctl }, all) => {
     const { name } = daemon.status.capabilities;
-    if (NEED_NONE.includes(name)) return ownTraffic(sysctl, valueOr(all.traffic, null)?.strays ?? [], name);
+    if (planeOf(daemon) !== 'kernel') return ownTraffic(sysctl, valueOr(all.traffic, null)?.strays ?? [], name);
     const found = (['ipv4', 'ipv6'] as const).flatMap((family): Finding[] => {
       const setting = SETTINGS[family];
       const services = daemon.services.filter(

@@ -11,7 +11,7 @@ import { valueOr } from '../facts.ts';
 import type { Finding } from '../finding.ts';
 import { isInside, linksBeside } from '../probe/reach.ts';
 import { defineRule, foundOr } from '../rule.ts';
-import { count, listed, serversOf, waitingClients } from '../services.ts';
+import { count, isPacketEngine, listed, serversOf, waitingClients } from '../services.ts';
 
 const STRICT = 1;
 
@@ -21,10 +21,9 @@ export const rpFilter = defineRule({
   needs: ['daemon', 'host', 'sysctl'],
   explains: ['return-path', 'server-silent'],
   examine: ({ daemon, host, sysctl }, all) => {
-    const { name } = daemon.status.capabilities;
     const onServers = filteredByServers(daemon, host, valueOr(all.direct, []));
     if (onServers.length > 0) return { found: onServers };
-    if (name === 'packet engine') {
+    if (isPacketEngine(daemon)) {
       return {
         notApplicable:
           'the packet engine takes packets before this host filters them, and no server of direct routing drops those of waiting clients by where they come from',

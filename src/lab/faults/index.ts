@@ -8,6 +8,7 @@ import { ipForward } from './ip-forward.ts';
 import { keepalive } from './keepalive.ts';
 import { mhZero } from './mh-zero.ts';
 import { mtu } from './mtu.ts';
+import { nearClient } from './near-client.ts';
 import { portInUse } from './port-in-use.ts';
 import { ports } from './ports.ts';
 import { returnPath } from './return-path.ts';
@@ -19,6 +20,7 @@ import { weights } from './weights.ts';
 
 export const FAULTS: readonly Fault[] = [
   returnPath,
+  nearClient,
   gateway,
   arp,
   mtu,
