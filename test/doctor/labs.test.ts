@@ -75,9 +75,8 @@ describe.concurrent('finds nothing on a healthy lab', () => {
       ({ skip }) =>
         onHost(skip, kind, async (host) => {
           await typed(host, 0, 'up', kind.name);
-          const { said, check } = await doctor(host, kind.name);
+          const { said } = await doctor(host, kind.name);
           expect(told(said)).toEqual([]);
-          expect(notPassed(check)).toEqual([]);
           expect(said.rules.filter(({ outcome }) => outcome === 'fine').length).toBeGreaterThan(5);
         }),
       LONG_MS,
@@ -104,11 +103,21 @@ describe.concurrent('finds the fault of a broken lab and no other, and what it s
           const { said, check } = await doctor(host, name, ...watch);
           expect(told(said)).toEqual([]);
           expect(notPassed(check)).toEqual([]);
+          if (line.fault === 'weights') await undoes(host, name);
         }),
       LONG_MS,
     );
   }
 });
+
+/** What was mended by --fix is broken again after --undo, once. */
+async function undoes(host: LabHost, name: string): Promise<void> {
+  const ask = (code: number, ...words: string[]) =>
+    typed(host, code, 'sh', '--name', name, 'director', '--', 'uipvs', 'doctor', ...words);
+  expect((await ask(0, '--undo')).stdout).toMatch(/^taken back:\nweights: uipvsadm -e .* -w 0\n/);
+  expect((await ask(3, '--watch', '3', '--rule', 'weights')).stdout).toContain('is 0, so none takes a new connection');
+  expect((await ask(0, '--undo')).stdout).toBe('there is nothing to take back\n');
+}
 
 /** Until the rule has found it. No look may find anything else. */
 async function lookFor(
