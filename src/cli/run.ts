@@ -1,5 +1,6 @@
 /** The `uipvs` command: finds the word and runs it. */
 import { IpvsError } from '../model/errors.ts';
+import { captureWord } from './capture.ts';
 import { checkWord } from './check.ts';
 import type { Cli } from './cli.ts';
 import { type CommandDescription, runWord, type Word } from './command-line.ts';
@@ -8,6 +9,7 @@ import { convertWord } from './convert.ts';
 import { doctorWord } from './doctor.ts';
 import { completionWord, manWord } from './documents.ts';
 import { drainWord } from './drain.ts';
+import { explainWord } from './explain.ts';
 import { guardWord } from './guard.ts';
 import { healthWord } from './health.ts';
 import { installWord } from './install.ts';
@@ -20,6 +22,8 @@ import { statsWord } from './stats.ts';
 import { statusWord } from './status.ts';
 import { sysctlWord } from './sysctl.ts';
 import { systemdWord } from './systemd.ts';
+import { traceWord } from './trace.ts';
+import { watchCommandWord } from './watch-command.ts';
 
 /** A word that another program answers, with everything behind it. */
 export interface DelegatedWord {
@@ -67,6 +71,8 @@ function allWords(cli: Cli, delegated: readonly DelegatedWord[]): Word[] {
     connectionsWord(cli),
     statsWord(cli),
     healthWord(cli),
+    explainWord(cli),
+    traceWord(cli),
     procWord(cli),
     sysctlWord(cli),
     checkWord(cli),
@@ -74,8 +80,10 @@ function allWords(cli: Cli, delegated: readonly DelegatedWord[]): Word[] {
     planWord(cli),
     applyWord(cli),
     drainWord(cli),
-    doctorWord(cli),
+    captureWord(cli),
+    watchCommandWord(cli),
     replayWord(cli),
+    doctorWord(cli),
     ioWord(cli),
     guardWord(cli),
     installWord(cli),

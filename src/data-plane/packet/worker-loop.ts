@@ -9,10 +9,11 @@ import { BATCH_FRAMES } from '../../model/limits.ts';
 import type { NetworkLink, NetworkSnapshot } from '../../model/network.ts';
 import { type Link, type PacketIo, PacketIoError } from '../../packet-io/packet-io.ts';
 import type { PacketEngine } from '../packet-engine.ts';
+import { Claimer } from './claimer.ts';
 import type { Mailbox } from './mailbox.ts';
 import type { NetworkAnswer, ToWorker, WorkerStart } from './messages.ts';
 import { ScoreboardWriter } from './scoreboard.ts';
-import { Steerer } from './steerer.ts';
+import { Taps } from './tap.ts';
 import { idleWaitMs, sendOutbox, type TurnParts, turn } from './turn.ts';
 
 export interface WorkerMakers {
@@ -28,9 +29,10 @@ interface Wakeable {
 export async function runWorker(start: WorkerStart, mailbox: Mailbox, makers: WorkerMakers): Promise<void> {
   const io = await openOrSayWhy(start, mailbox, makers);
   const engine = makers.createEngine(start, nowMs());
-  const desk = new Desk(engine, io, mailbox);
+  const taps = new Taps({ nowUs });
+  const desk = new Desk(engine, io, mailbox, taps);
   const wakeFd = (io as Partial<Wakeable>).wakeFd ?? null;
-  const parts: TurnParts = { engine, io, batch: io.createBatch(BATCH_FRAMES) };
+  const parts: TurnParts = { engine, io, batch: io.createBatch(BATCH_FRAMES), taps };
   mailbox.post({ type: 'ready', wakeFd });
   try {
     if (mailbox.kind === 'thread') runBlocking(parts, desk, mailbox, wakeFd !== null);
@@ -69,6 +71,11 @@ function describe(error: unknown): string {
 /** Whole monotonic milliseconds: the engine's clock. */
 function nowMs(): number {
   return Math.floor(performance.now());
+}
+
+/** Microseconds since 1970, by a clock that does not jump: for captures. */
+function nowUs(): number {
+  return (performance.timeOrigin + performance.now()) * 1000;
 }
 
 function runBlocking(parts: TurnParts, desk: Desk, mailbox: Mailbox, wakeable: boolean): void {
@@ -142,15 +149,17 @@ class Desk {
   readonly #engine: PacketEngine;
   readonly #io: PacketIo;
   readonly #mailbox: Mailbox;
+  readonly #taps: Taps;
   /** For back ends that take frames away from the host's stack. */
-  readonly #steerer: Steerer | null;
+  readonly #claimer: Claimer | null;
   readonly #attached = new Map<number, NetworkLink>();
 
-  constructor(engine: PacketEngine, io: PacketIo, mailbox: Mailbox) {
+  constructor(engine: PacketEngine, io: PacketIo, mailbox: Mailbox, taps: Taps) {
     this.#engine = engine;
     this.#io = io;
     this.#mailbox = mailbox;
-    this.#steerer = io.steering === undefined ? null : new Steerer(io.steering);
+    this.#taps = taps;
+    this.#claimer = io.claims === undefined ? null : new Claimer(io.claims);
   }
 
   get linkCount(): number {
@@ -163,22 +172,26 @@ class Desk {
     } else if (message.type === 'command') {
       this.#engine.advance(now);
       try {
-        this.#mailbox.post({ type: 'answer', id: message.id, answer: this.#execute(message.command) });
+        this.#mailbox.post({ type: 'answer', id: message.id, answer: this.#execute(message.command, now) });
       } catch (error) {
         // A refused wish is an answer. Anything else is our own mistake, and ends the worker.
         if (!(error instanceof IpvsError)) throw error;
         const code: ErrorCode = error.code;
         this.#mailbox.post({ type: 'error', id: message.id, code, message: error.message });
       }
-      sendOutbox(this.#engine, this.#io);
+      sendOutbox(this.#engine, this.#io, this.#taps);
     }
   }
 
-  /** The engine knows nothing of the back end; all else is the engine's. */
-  #execute(command: Command): unknown {
+  /** The engine knows nothing of the back end and of taps; all else is the engine's. */
+  #execute(command: Command, now: number): unknown {
+    if (command.name === 'readCapture') {
+      const links = [...this.#attached.values()].map(({ index, name }) => ({ index, name }));
+      return { ...this.#taps.read(command, now), links };
+    }
     if (command.name !== 'getLinkCounters') {
       const answer = this.#engine.execute(command);
-      this.#steerer?.note(command);
+      this.#claimer?.note(command);
       return answer;
     }
     const links = this.#io.linkCounters?.();
@@ -195,7 +208,7 @@ class Desk {
       this.#attached.delete(index);
     }
     this.#engine.setNetwork(snapshot);
-    this.#steerer?.setNetwork(snapshot);
+    this.#claimer?.setNetwork(snapshot);
     const failed: { name: string; reason: string }[] = [];
     for (const link of snapshot.links) {
       if (this.#attached.has(link.index)) continue;
