@@ -44,7 +44,7 @@ const MENDED: Readonly<Record<MatrixLine['mended'], string>> = {
 export function matrixTable(rules: readonly { readonly name: string; readonly summary: string }[]): string {
   const rows = rules.map(({ name, summary }) => {
     const lines = MATRIX.filter(({ rule }) => rule === name);
-    const asSymptom = MATRIX.filter(({ symptoms = [] }) => symptoms.includes(name));
+    const asSymptom = MATRIX.filter(({ rule, symptoms = [] }) => rule !== name && symptoms.includes(name));
     const labs = lines.map(({ fault }) => `\`broken-${fault}\``);
     if (asSymptom.length > 0)
       labs.push(`as a symptom in ${asSymptom.map(({ fault }) => `\`broken-${fault}\``).join(', ')}`);
