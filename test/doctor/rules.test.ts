@@ -128,6 +128,20 @@ describe('vip-taken and arp-problem', () => {
     expect(finding?.cures[0]).toMatchObject({ on: RS1, undo: null });
     expect(finding?.cures[0]?.commands).toContainEqual(['sysctl', '-w', 'net.ipv4.conf.all.arp_announce=2']);
   });
+  test('for IPv6 the address has to leave the link, since no setting keeps it quiet', () => {
+    const address = 'fd00:1::120';
+    const host = { ...HOST, neighbors: [{ address: 'fd00:1::11', link: 'eth0', mac: SERVER_MACS[0] }] };
+    const six = service({ key: { protocol: 'tcp', address, port: 80 } }, [destination({ address: 'fd00:1::11' })]);
+    const arp = {
+      probes: [
+        { address, link: 'eth0', asked: 3, answers: [{ mac: SERVER_MACS[0], how: 'answered' as const, count: 3 }] },
+      ],
+      elsewhere: [],
+    };
+    const [finding] = found(arpProblem, { host, arp, daemon: daemonFacts({ services: [six] }) });
+    expect(finding?.evidence[0]?.shownBy).toBe('ndisc6 -m fd00:1::120 eth0');
+    expect(finding?.cures[0]?.commands[1]).toEqual(['ip', '-6', 'address', 'replace', `${address}/128`, 'dev', 'lo']);
+  });
   test('a MAC of VRRP and the master beside a standby director are where they belong', () => {
     expect(outcome(vipTaken, answeredBy('00:00:5e:00:01:07'))).toBe('fine');
     const backup = { role: 'backup' as const, interface: 'eth0', syncId: 1, maxLength: 0, group: '', port: 0, ttl: 1 };

@@ -20,7 +20,6 @@ import { weights } from './weights.ts';
 
 export const FAULTS: readonly Fault[] = [
   returnPath,
-  nearClient,
   gateway,
   arp,
   mtu,
@@ -36,4 +35,5 @@ export const FAULTS: readonly Fault[] = [
   server,
   weights,
   mhZero,
+  nearClient,
 ];
