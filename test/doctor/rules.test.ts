@@ -310,6 +310,10 @@ describe('ip-forward', () => {
     expect(finding?.servers).toEqual([RS1]);
     expect(finding?.cures[0]?.undo).toEqual([['sysctl', '-w', 'net.ipv4.ip_forward=0']]);
     expect(outcome(ipForward, { traffic: { ...traffic(), strays } })).toBe('fine');
+    expect([outcome(ipForward, { ...off, traffic: null }), outcome(ipForward, { traffic: null })]).toEqual([
+      'cannotTell',
+      'fine',
+    ]);
     const group = [{ ...strays[0]!, to: '224.0.0.251' }];
     expect(outcome(ipForward, { ...off, traffic: { ...traffic(), strays: group } })).toBe('fine');
   });

@@ -2,8 +2,8 @@
 
 import { familyOfAddress, familyOfService, formatServiceKey } from '../../model/service.ts';
 import type { SysctlFacts } from '../facts/sysctl.ts';
-import type { StrayFlow } from '../facts/traffic.ts';
-import { valueOr } from '../facts.ts';
+import type { TrafficFacts } from '../facts/traffic.ts';
+import type { Known } from '../facts.ts';
 import type { Cure, Examination, Finding } from '../finding.ts';
 import { defineRule, foundOr } from '../rule.ts';
 import { count, listed, planeOf } from '../services.ts';
@@ -17,7 +17,7 @@ export const ipForward = defineRule({
   explains: ['return-path', 'server-silent', 'gateway'],
   examine: ({ daemon, sysctl }, all) => {
     const { name } = daemon.status.capabilities;
-    if (planeOf(daemon) !== 'kernel') return ownTraffic(sysctl, valueOr(all.traffic, null)?.strays ?? [], name);
+    if (planeOf(daemon) !== 'kernel') return ownTraffic(sysctl, all.traffic, name);
     const found = (['ipv4', 'ipv6'] as const).flatMap((family): Finding[] => {
       const setting = SETTINGS[family];
       const services = daemon.services.filter(
@@ -48,7 +48,11 @@ export const ipForward = defineRule({
 });
 
 /** The services need no forwarding; what the servers send to others by this host does. */
-function ownTraffic(sysctl: SysctlFacts, strays: readonly StrayFlow[], plane: string): Examination {
+function ownTraffic(sysctl: SysctlFacts, traffic: Known<TrafficFacts>, plane: string): Examination {
+  if (!traffic.known && Object.values(SETTINGS).some((setting) => sysctl[setting] === '0')) {
+    return { cannotTell: traffic.why };
+  }
+  const strays = traffic.known ? traffic.value.strays : [];
   const found = (['ipv4', 'ipv6'] as const).flatMap((family): Finding[] => {
     const setting = SETTINGS[family];
     const lost = strays.filter(({ to }) => familyOfAddress(to) === family && !isGroup(to));
