@@ -6,7 +6,7 @@ import type { Answer, Command, CommandName } from '../model/commands.ts';
 import type { NetworkSnapshot } from '../model/network.ts';
 import { TICKS_PER_SECOND } from '../model/settings.ts';
 import { NO_SOURCE_NAT_RULES } from '../model/source-nat-rule.ts';
-import { NO_LINK, type PacketBatch } from '../wire/packet-batch.ts';
+import { FrameFlag, NO_LINK, type PacketBatch } from '../wire/packet-batch.ts';
 import { NO_ROW } from './connection.ts';
 import { EngineContext, type EngineOptions, TICK_MS } from './context.ts';
 import { executeCommand } from './execute.ts';
@@ -128,6 +128,9 @@ export class Engine {
   #giveBack(packet: Packet): void {
     const { cable } = this.#context.network;
     if (cable === null || packet.ingress === cable.link.index) return;
+    const { shard } = this.#context;
+    const isShared = ((packet.batch.flags[packet.slot] as number) & FrameFlag.SHARED) !== 0;
+    if (isShared && shard !== null && shard.index !== 0) return;
     if (isHeldBack(this.#context, packet)) sendToHost(this.#context, packet);
   }
 }

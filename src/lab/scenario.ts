@@ -95,10 +95,15 @@ export async function runScenario(context: ScenarioContext): Promise<ScenarioOut
   return { result, statistics, director, remarks: scenario.remarks?.(result, options) ?? [] };
 }
 
-function daemonWordsFor({ dataPlane, io, mode }: RunLabOptions, scenario: ScenarioKind): string[] {
+function daemonWordsFor({ dataPlane, io, mode, shards }: RunLabOptions, scenario: ScenarioKind): string[] {
   if (dataPlane !== 'packet') return ['--data-plane', dataPlane];
   const ownFullNat = mode === 'fullnat' && scenario.setUpDirector === undefined;
-  return ['--io', io, ...(ownFullNat ? ['--snat', 'masquerade'] : [])];
+  return [
+    '--io',
+    io,
+    ...(shards === 1 ? [] : ['--shards', `${shards}`]),
+    ...(ownFullNat ? ['--snat', 'masquerade'] : []),
+  ];
 }
 
 /** As an operator would: by ldirectord.cf, or by `ipvsadm` where that has no words for it. */

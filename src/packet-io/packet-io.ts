@@ -1,4 +1,5 @@
 /** Where frames come from and go to. One interface for a kernel socket, libpcap, memory and capture files. */
+import type { BpfInstruction } from '../wire/bpf.ts';
 import type { PacketBatch } from '../wire/packet-batch.ts';
 
 export interface Link {
@@ -34,6 +35,14 @@ export interface PacketIo {
    * their `wait` does not block. Absent in the others.
    */
   listen?(onReadable: () => void): void;
+  /**
+   * Lets the kernel choose frames: of all links, now and later, only what the program accepts is received (`null`:
+   * all). What the kernel refuses, for want of memory, ends the choosing: then everything is received. Absent where
+   * nobody asks the kernel.
+   */
+  steer?(program: readonly BpfInstruction[] | null): void;
+  /** The kernel chooses now. */
+  readonly steers?: boolean;
   readonly counters: PacketIoCounters;
   /** The same link by link, with the state of each ring. Asked about once a second; absent where nobody keeps them. */
   linkCounters?(): readonly LinkCounters[];
@@ -78,6 +87,8 @@ export interface PacketIoKind {
   readonly thread: 'any' | 'main';
   /** `null`: works here; otherwise the reason why not, as one sentence with the way out. */
   unavailable(): Promise<string | null>;
+  /** Several workers may read the same links, each the frames it is told to. */
+  readonly steers?: true;
   open(options?: PacketIoOptions): Promise<PacketIo>;
   /** How this process reaches the system's calls, or `null` when it does not matter. */
   provider?(): string | null;

@@ -3,9 +3,10 @@
  * sent from there by sendmmsg(2). The virtio-net header in front of each carries unfinished checksums and super-frames
  * from one link to the other, so no offload need be turned off. They differ in how frames are received: `Reception`.
  */
-import { type Libc, POLLERR, POLLIN } from '../native/libc.ts';
+import { type Libc, LibcError, POLLERR, POLLIN } from '../native/libc.ts';
 import { NativeMemory, type SharedMemory } from '../native/native-memory.ts';
-import { readPacketDrops, takeSocketError, VNET_HEADER_BYTES } from '../native/packet-socket.ts';
+import { readPacketDrops, setPacketFilter, takeSocketError, VNET_HEADER_BYTES } from '../native/packet-socket.ts';
+import type { BpfInstruction } from '../wire/bpf.ts';
 import { FrameFlag, type PacketBatch } from '../wire/packet-batch.ts';
 import { completeChecksum } from '../wire/segment.ts';
 import { AdaptiveSpin } from './adaptive-spin.ts';
@@ -20,6 +21,9 @@ import {
   PacketIoError,
   type PacketIoOptions,
 } from './packet-io.ts';
+
+/** Which frames the kernel lets through; `null`: all. */
+export type Steering = readonly BpfInstruction[] | null;
 
 /** A batch and the memory it lies in. */
 export interface Arena {
@@ -46,7 +50,7 @@ export interface Reception<A extends Arena> {
   readonly asksBySystemCall: boolean;
   createArena(frames: number): A;
   /** Throws what says why the link cannot be opened; then nothing is left open. */
-  open(link: Link, counters: LinkCounters): LinkSource<A>;
+  open(link: Link, counters: LinkCounters, steering: Steering): LinkSource<A>;
 }
 
 /** Frames of other makers are copied here before they are sent. */
@@ -91,6 +95,7 @@ export class PacketSockets<A extends Arena> implements PacketIo {
   #dropsReadAtMs = 0;
   #framesSinceWait = 0;
   #closed = false;
+  #steering: Steering = null;
 
   /** `name`: that of the back end, for errors. */
   constructor(name: string, libc: Libc, reception: Reception<A>, { spinUs = 0 }: PacketIoOptions) {
@@ -132,7 +137,7 @@ export class PacketSockets<A extends Arena> implements PacketIo {
     const counters = createLinkCounters(link.name);
     let source: LinkSource<A>;
     try {
-      source = this.#reception.open(link, counters);
+      source = this.#open(link, counters);
     } catch (cause) {
       throw new PacketIoError(`cannot serve link ${link.name}: ${(cause as Error).message}`, { cause });
     }
@@ -141,6 +146,16 @@ export class PacketSockets<A extends Arena> implements PacketIo {
     this.#links.push(attached);
     this.#byIndex.set(link.index, attached);
     this.#listPollFds();
+  }
+
+  #open(link: Link, counters: LinkCounters): LinkSource<A> {
+    try {
+      return this.#reception.open(link, counters, this.#steering);
+    } catch (error) {
+      if (this.#steering === null || !(error instanceof LibcError) || error.code !== 'ENOMEM') throw error;
+      this.#setFilters(null);
+      return this.#reception.open(link, counters, null);
+    }
   }
 
   detach(linkIndex: number): void {
@@ -162,6 +177,24 @@ export class PacketSockets<A extends Arena> implements PacketIo {
     for (let i = 0; i < batch.count; i++) {
       if (batch.ingress[i] === linkIndex) batch.end[i] = batch.start[i] as number;
     }
+  }
+
+  steer(program: Steering): void {
+    try {
+      this.#setFilters(program);
+    } catch (error) {
+      if (program === null || !(error instanceof LibcError)) throw error;
+      this.#setFilters(null);
+    }
+  }
+
+  get steers(): boolean {
+    return this.#steering !== null;
+  }
+
+  #setFilters(program: Steering): void {
+    this.#steering = program;
+    for (const { source, link } of this.#links) setPacketFilter(this.#libc, source.fd, link.loopback, program);
   }
 
   createBatch(frames: number): PacketBatch {

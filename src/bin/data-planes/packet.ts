@@ -42,6 +42,7 @@ async function open(options: DaemonCommandLine, logger: Logger): Promise<OpenedD
     ioOptions: { spinUs: options.spinUs, bypassQueue: options.bypassQueue, ringSlots: options.ringSlots },
     connectionsMax: options.connectionsMax,
     sourceNat: options.sourceNat,
+    shards: options.shards,
     guard: options.guard,
     ...(options.links === null ? {} : { links: options.links }),
     log: { info: whileOpening(logger.info), warn: whileOpening(logger.warn), error: whileOpening(logger.error) },

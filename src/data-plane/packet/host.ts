@@ -1,5 +1,6 @@
 /** Starts the packet engine as a data plane on this host: `startPacketDataPlane`. */
 import { randomInt } from 'node:crypto';
+import { IpvsError } from '../../model/errors.ts';
 import { CONNECTIONS_MAX_DEFAULT } from '../../model/limits.ts';
 import type { SourceNat } from '../../model/service.ts';
 import { LIVE_KINDS } from '../../packet-io/index.ts';
@@ -25,6 +26,8 @@ export interface PacketDataPlaneOptions {
   readonly guard?: 'on' | 'off';
   /** `off`: no veth pair; servers on this host are then out of reach. */
   readonly hostLink?: 'on' | 'off';
+  /** Workers that share the work, each with clients of its own. Default 1, which is IPVS's own behaviour. */
+  readonly shards?: number;
   readonly log: Log;
 }
 
@@ -40,11 +43,18 @@ export async function startPacketDataPlane(options: PacketDataPlaneOptions): Pro
   options.log.info(
     `frames are carried by ${kind.name}: ${kind.summary}${ffi === null ? '' : `; calls go through ${ffi}`}`,
   );
+  const shards = options.shards ?? 1;
+  if (shards > 1 && kind.steers !== true) {
+    throw new IpvsError(
+      'EOPNOTSUPP',
+      `I/O back end ${kind.name} cannot be shared by ${shards} shards: its frames all come to one process; use packet-ring or packet-mmsg, or --shards 1`,
+    );
+  }
   const start: WorkerStart = {
     io: kind.name,
     ioOptions: options.ioOptions ?? {},
     seed: randomInt(2 ** 32),
-    connectionsMax: options.connectionsMax ?? CONNECTIONS_MAX_DEFAULT,
+    connectionsMax: Math.ceil((options.connectionsMax ?? CONNECTIONS_MAX_DEFAULT) / shards),
     sourceNat: options.sourceNat ?? 'none',
   };
   const spawn = kind.thread === 'main' ? spawnProcess : spawnThread;
@@ -53,12 +63,19 @@ export async function startPacketDataPlane(options: PacketDataPlaneOptions): Pro
     io: kind.name,
     ioPassedOver: passedOver,
     ffi,
-    startWorker: () => new WorkerSession((begin, listeners) => spawn(workerEntry(), begin, listeners), start),
+    shards,
+    startWorker: (shard) =>
+      new WorkerSession((begin, listeners) => spawn(workerEntry(), begin, listeners), shardStart(start, shard, shards)),
     links: options.links ?? null,
     guard: options.guard ?? 'on',
     hostLink: options.hostLink ?? 'on',
     log: options.log,
   });
+}
+
+/** What is random must not be the same in all of them. */
+function shardStart(start: WorkerStart, index: number, count: number): WorkerStart {
+  return count === 1 ? start : { ...start, seed: (start.seed + index) >>> 0, shard: { index, count } };
 }
 
 /** The worker's module beside this one, compiled like this one. */

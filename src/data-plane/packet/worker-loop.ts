@@ -3,12 +3,13 @@
  * end's `wait` and looks into its mailbox once a turn; as a process it lives from events. Either way a command
  * is carried out between two batches, never inside one.
  */
-import type { Command } from '../../model/commands.ts';
+import type { Command, EngineCounters } from '../../model/commands.ts';
 import { type ErrorCode, IpvsError } from '../../model/errors.ts';
 import { BATCH_FRAMES } from '../../model/limits.ts';
 import type { NetworkLink, NetworkSnapshot } from '../../model/network.ts';
 import { type Link, type PacketIo, PacketIoError } from '../../packet-io/packet-io.ts';
 import type { PacketEngine } from '../packet-engine.ts';
+import { Shard } from '../steering/shard.ts';
 import type { Mailbox } from './mailbox.ts';
 import type { NetworkAnswer, ToWorker, WorkerStart } from './messages.ts';
 import { ScoreboardWriter } from './scoreboard.ts';
@@ -16,7 +17,8 @@ import { idleWaitMs, sendOutbox, type TurnParts, turn } from './turn.ts';
 
 export interface WorkerMakers {
   openIo(start: WorkerStart): Promise<PacketIo>;
-  createEngine(start: WorkerStart, nowMs: number): PacketEngine;
+  /** `shard`: `null` when there are no others. */
+  createEngine(start: WorkerStart, nowMs: number, shard: Shard | null): PacketEngine;
 }
 
 /** A back end whose `wait` another thread can end by writing eight bytes to an eventfd. */
@@ -25,9 +27,11 @@ interface Wakeable {
 }
 
 export async function runWorker(start: WorkerStart, mailbox: Mailbox, makers: WorkerMakers): Promise<void> {
-  const io = await openOrSayWhy(start, mailbox, makers);
-  const engine = makers.createEngine(start, nowMs());
-  const desk = new Desk(engine, io, mailbox);
+  const opened = await openOrSayWhy(start, mailbox, makers);
+  const shard = start.shard === undefined ? null : new Shard(start.shard, start.sourceNat);
+  const io = shard === null ? opened : shard.steer(opened);
+  const engine = makers.createEngine(start, nowMs(), shard);
+  const desk = new Desk(engine, io, mailbox, shard);
   const wakeFd = (io as Partial<Wakeable>).wakeFd ?? null;
   const parts: TurnParts = { engine, io, batch: io.createBatch(BATCH_FRAMES) };
   mailbox.post({ type: 'ready', wakeFd });
@@ -143,7 +147,10 @@ class Desk {
   readonly #mailbox: Mailbox;
   readonly #attached = new Map<number, NetworkLink>();
 
-  constructor(engine: PacketEngine, io: PacketIo, mailbox: Mailbox) {
+  readonly #shard: Shard | null;
+
+  constructor(engine: PacketEngine, io: PacketIo, mailbox: Mailbox, shard: Shard | null) {
+    this.#shard = shard;
     this.#engine = engine;
     this.#io = io;
     this.#mailbox = mailbox;
@@ -172,13 +179,26 @@ class Desk {
 
   /** The engine knows nothing of the back end; all else is the engine's. */
   #execute(command: Command): unknown {
-    if (command.name !== 'getLinkCounters') return this.#engine.execute(command);
+    if (command.name !== 'getLinkCounters') {
+      const answer = this.#engine.execute(command);
+      if (this.#shard === null) return answer;
+      this.#shard.note(command);
+      return command.name === 'getCounters' ? this.#withShard(answer as EngineCounters, this.#shard) : answer;
+    }
     const links = this.#io.linkCounters?.();
     if (links === undefined) throw new IpvsError('EOPNOTSUPP', 'this I/O back end does not count link by link');
     return { links };
   }
 
+  #withShard(counters: EngineCounters, { index, foreign, shared, kernelSteers }: Shard): EngineCounters {
+    const { connections } = counters;
+    const own = this.#io.counters.received - foreign - shared;
+    const steering = kernelSteers ? 'kernel' : 'worker';
+    return { ...counters, shards: [{ shard: index, connections, own, shared, foreign, steering, replaced: 0 }] };
+  }
+
   #setNetwork(snapshot: NetworkSnapshot): NetworkAnswer {
+    this.#shard?.noteNetwork(snapshot);
     const wanted = new Map(snapshot.links.map((link) => [link.index, link]));
     for (const [index, link] of this.#attached) {
       const now = wanted.get(index);

@@ -42,7 +42,8 @@ export class SteeringFacts {
     switch (command.name) {
       case 'addService':
       case 'editService':
-        return this.#noteService(command.service);
+        this.#noteService(command.service);
+        return;
       case 'addDestination':
       case 'editDestination': {
         const { address, tunnel } = command.destination;
@@ -55,7 +56,7 @@ export class SteeringFacts {
         // Of a whole network the servers' addresses say enough, unless servers are its clients.
         if (prefix === null || prefix.length !== (prefix.family === 'ipv6' ? 128 : 32)) return;
         const [w0, w1, w2, w3] = prefix.words as unknown as [number, number, number, number];
-        return this.#changed(this.virtual.add(prefix.family === 'ipv6', w0, w1, w2, w3));
+        this.#changed(this.virtual.add(prefix.family === 'ipv6', w0, w1, w2, w3));
       }
     }
   }
@@ -77,7 +78,10 @@ export class SteeringFacts {
   }
 
   #noteRange(first: string, last: string): void {
-    if (first === last) return this.noteLocal(first);
+    if (first === last) {
+      this.noteLocal(first);
+      return;
+    }
     const low = parseAddress(first);
     const high = parseAddress(last);
     if (low === null || high === null) return;

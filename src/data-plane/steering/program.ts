@@ -213,7 +213,10 @@ class Program {
     move?.();
     this.#needsBehindX(at + 4, decide);
     this.#store(BpfCode.LOAD_HALF_X, at, PORT);
-    if (tunnelPorts.size === 0) return asm.jump(decide);
+    if (tunnelPorts.size === 0) {
+      asm.jump(decide);
+      return;
+    }
     asm.add(BpfCode.LOAD_MEMORY, SCRATCH);
     asm.jumpUnless(BpfCode.IF_EQUAL, UDP, decide);
     asm.add(BpfCode.LOAD_HALF_X, at + 2);
@@ -357,7 +360,8 @@ class Program {
     if (!ipv6) {
       const words = set.sortedIpv4();
       if (words.length > 0) asm.add(BpfCode.LOAD_MEMORY, at + 3);
-      return this.#ifAmong(words, target);
+      this.#ifAmong(words, target);
+      return;
     }
     const groups = set.sortedIpv6();
     if (groups.length === 0) return;
@@ -406,7 +410,10 @@ class Program {
   /** Halves the values, which are in order, until `leaf` writes what asks for the few that are left. */
   #search(values: readonly number[], leaf: (group: readonly number[]) => void): void {
     const asm = this.#asm;
-    if (values.length <= ONE_BY_ONE_MAX) return leaf(values);
+    if (values.length <= ONE_BY_ONE_MAX) {
+      leaf(values);
+      return;
+    }
     const middle = values.length >> 1;
     const upper = asm.label();
     asm.jumpIf(BpfCode.IF_AT_LEAST, values[middle] as number, upper);
