@@ -1,6 +1,5 @@
 /** Starts the packet engine as a data plane on this host: `startPacketDataPlane`. */
 import { randomInt } from 'node:crypto';
-import { IpvsError } from '../../model/errors.ts';
 import { CONNECTIONS_MAX_DEFAULT } from '../../model/limits.ts';
 import type { SourceNat } from '../../model/service.ts';
 import { LIVE_KINDS } from '../../packet-io/index.ts';
@@ -37,19 +36,13 @@ export interface PacketDataPlaneOptions {
  * the process, whatever ends it.
  */
 export async function startPacketDataPlane(options: PacketDataPlaneOptions): Promise<PacketDataPlane> {
-  const { kind, passedOver } = await chooseIo(LIVE_KINDS, options.io);
+  const shards = options.shards ?? 1;
+  const { kind, passedOver } = await chooseIo(LIVE_KINDS, options.io, shards);
   for (const reason of passedOver) options.log.warn(`not used: ${reason}`);
   const ffi = kind.provider?.() ?? null;
   options.log.info(
     `frames are carried by ${kind.name}: ${kind.summary}${ffi === null ? '' : `; calls go through ${ffi}`}`,
   );
-  const shards = options.shards ?? 1;
-  if (shards > 1 && kind.steers !== true) {
-    throw new IpvsError(
-      'EOPNOTSUPP',
-      `I/O back end ${kind.name} cannot be shared by ${shards} shards: its frames all come to one process; use packet-ring or packet-mmsg, or --shards 1`,
-    );
-  }
   const start: WorkerStart = {
     io: kind.name,
     ioOptions: options.ioOptions ?? {},
