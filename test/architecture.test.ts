@@ -35,10 +35,27 @@ const ROOMS: Readonly<Record<string, Room>> = {
   conform: { floor: 7, imports: ['data-plane', 'engine', 'balance', 'ipvsadm', 'model', 'wire'] },
   // Production schedulers under traffic that does not exist.
   simulate: { floor: 5, imports: ['balance', 'engine/random', 'model'] },
+  // Captures: replayed by an engine in this process, or taken from the running one; what is read in them, in words.
+  trace: { floor: 7, imports: ['data-plane', 'engine', 'packet-io', 'control', 'model', 'wire'] },
+  // Chapters as text; what they do they do as a reader would, by typing commands.
+  lessons: { floor: 0, imports: [] },
   web: { floor: 7, imports: ['control', 'ipvsadm', 'ldirectord', 'config', 'lab', 'doctor', 'model', 'wire/print'] },
   cli: {
     floor: 8,
-    imports: ['control', 'ipvsadm', 'ldirectord', 'config', 'lab', 'doctor', 'conform', 'simulate', 'web', 'model'],
+    imports: [
+      'control',
+      'ipvsadm',
+      'ldirectord',
+      'config',
+      'lab',
+      'doctor',
+      'conform',
+      'simulate',
+      'trace',
+      'lessons',
+      'web',
+      'model',
+    ],
   },
   // Schedulers see addresses as words, and sockets tell them as text.
   'native-free': { floor: 8, imports: ['engine', 'packet-io', 'data-plane', 'model', 'balance', 'wire'] },
@@ -56,12 +73,10 @@ const ENTRIES = ['src/index.ts', 'src/data-plane/packet/worker.ts'];
 const ENTRY_PATTERN = /^src\/lab\/[^/]+-(?:server|client)\.ts$/;
 /** What no program of ours needs, or none yet, and why it is there. */
 const WITHOUT_A_PROGRAM: Readonly<Record<string, string>> = {
-  'src/data-plane/in-process.ts': 'an engine in this thread, for tests of what stands on a data plane',
+  'src/engine/pairing.ts': 'a packet and what came of it, for replays and captures',
   'src/packet-io/memory.ts': 'the cable of tests',
-  'src/packet-io/replay.ts': 'capture files in and out, for tests and later for a word of `uipvs`',
-  'src/packet-io/with-capture.ts': 'the same for traffic as it passes',
+  'src/packet-io/with-capture.ts': 'a capture of what a back end carries, for tests',
   'src/packet-io/with-faults.ts': 'the bad cable of tests',
-  'src/wire/print.ts': 'a line per packet, for tests and later for traces',
 };
 
 /** Cycles that are there and should go: a line is taken out together with its cycle. */

@@ -1,5 +1,6 @@
 /** How a service chooses a destination for a new connection, and what a scheduler gets to see. */
 import type { Destination } from './destination.ts';
+import type { Explanation } from './explanation.ts';
 import type { VirtualService } from './virtual-service.ts';
 
 /** Who talks to whom. One record is filled again for every choice: nobody may keep it. */
@@ -28,6 +29,8 @@ export type DestinationChange = 'add' | 'delete' | 'edit';
 export interface Scheduler {
   /** The destination for a new connection, `null` when nobody can take it. Time is in ticks (4 ms). */
   pick(flow: Flow, nowTicks: number): Destination | null;
+  /** Whom `pick` would take now, and by which arithmetic. Changes nothing. */
+  explain(flow: Flow, nowTicks: number): Explanation;
   /** Called after the service's list has changed, or a destination in it. */
   destinationsChanged(change: DestinationChange, destination: Destination): void;
   /** Housekeeping that is due by now; absent when there is none. */
@@ -38,6 +41,8 @@ export interface Scheduler {
 export interface SchedulerEnvironment {
   /** At least 0, below 1. */
   random(): number;
+  /** A source of the numbers that `random` will give next, which uses none of them up; absent: nobody can tell. */
+  peekRandom?(): () => number;
   /** The latest time anybody told: what a scheduler's first deadline is counted from. */
   readonly nowTicks: number;
   /** net.ipv4.vs.lblc_expiration and lblcr_expiration. */
@@ -60,5 +65,11 @@ export interface SchedulerKind {
 /** Never picks anybody: the scheduler `none`. */
 export const NO_SCHEDULER: Scheduler = {
   pick: () => null,
+  explain: () => ({
+    chosen: null,
+    rule: 'the scheduler none never chooses anybody; give the service another one (ipvsadm -E ... -s wlc)',
+    steps: [],
+    candidates: [],
+  }),
   destinationsChanged() {},
 };

@@ -35,6 +35,8 @@ import { type ServiceIdentity, type ServiceSettings, VirtualService } from './vi
 export interface ServiceTableOptions {
   /** Seeded source of numbers of at least 0 and below 1. */
   readonly random: () => number;
+  /** A source of the numbers that `random` will give next, which uses none of them up. */
+  readonly peekRandom?: () => () => number;
   /** For services whose spec does not say. An address is used for services of its family, `masquerade` for others. */
   readonly defaultSourceNat: SourceNat;
   readonly nowTicks: number;
@@ -63,7 +65,7 @@ export class ServiceTable {
   #usesEngines = false;
 
   constructor(options: ServiceTableOptions) {
-    this.environment = new TableEnvironment(options.random, options.nowTicks);
+    this.environment = new TableEnvironment(options.random, options.nowTicks, options.peekRandom);
     this.#defaultSourceNat = options.defaultSourceNat;
     this.#addressKindOf = options.addressKindOf ?? addressKindByForm;
     this.#services = new ServiceIndex(Math.floor(options.random() * 256));

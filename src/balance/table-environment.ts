@@ -4,6 +4,7 @@ import type { SchedulerEnvironment } from './scheduler.ts';
 /** Settings that may change while the table is used, with the kernel's defaults. */
 export class TableEnvironment implements SchedulerEnvironment {
   readonly random: () => number;
+  readonly peekRandom?: () => () => number;
   nowTicks: number;
   lblcExpirationSeconds = 86_400;
   lblcrExpirationSeconds = 86_400;
@@ -12,8 +13,9 @@ export class TableEnvironment implements SchedulerEnvironment {
   /** While one runs, destinations of another family than their service are refused. */
   syncDaemonRunning = false;
 
-  constructor(random: () => number, nowTicks: number) {
+  constructor(random: () => number, nowTicks: number, peekRandom?: () => () => number) {
     this.random = random;
+    if (peekRandom !== undefined) this.peekRandom = peekRandom;
     this.nowTicks = nowTicks;
   }
 }

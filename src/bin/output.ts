@@ -6,8 +6,12 @@ export const processOutput: Output = {
   stderr: (text) => write(process.stderr, text),
 };
 
+export function writeStdoutBytes(bytes: Uint8Array): Promise<void> {
+  return write(process.stdout, bytes);
+}
+
 /** Never rejects: what happens when the reader went away is settled in `start.ts`. */
-function write(stream: NodeJS.WriteStream, text: string): Promise<void> {
+function write(stream: NodeJS.WriteStream, text: string | Uint8Array): Promise<void> {
   return new Promise((resolve) => {
     stream.write(text, () => resolve());
   });

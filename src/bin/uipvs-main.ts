@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import type { Cli } from '../cli/cli.ts';
 import { type DelegatedWord, runUipvs } from '../cli/run.ts';
-import { processOutput } from './output.ts';
+import { processOutput, writeStdoutBytes } from './output.ts';
 
 const DELEGATED: readonly DelegatedWord[] = [
   {
@@ -30,6 +30,20 @@ const DELEGATED: readonly DelegatedWord[] = [
       }),
   },
   {
+    name: 'learn',
+    summary: 'layer-4 load balancing in chapters, with commands to try, questions and answers',
+    run: async (words) =>
+      (await import('../cli/learn.ts')).runLearn(words, {
+        ...processOutput,
+        terminal:
+          process.stdout.isTTY === true && process.stdin.isTTY === true
+            ? { columns: process.stdout.columns, input: process.stdin }
+            : null,
+        environment: process.env,
+        directory: process.cwd(),
+      }),
+  },
+  {
     name: 'ipvsadm',
     summary: 'the ipvsadm command (the same as uipvsadm)',
     run: async (words) => (await import('./uipvsadm-main.ts')).main(words),
@@ -43,6 +57,8 @@ const DELEGATED: readonly DelegatedWord[] = [
 
 const cli: Cli = {
   ...processOutput,
+  stdoutBytes: writeStdoutBytes,
+  progressTerminal: process.stderr.isTTY === true,
   terminal: process.stdout.isTTY === true ? { rows: () => process.stdout.rows } : null,
   // Ctrl-C ends the process, and with it every pause.
   pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms, true)),

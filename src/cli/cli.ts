@@ -19,7 +19,7 @@ export interface GuardTools {
   /** The rules in force as text, or `null` when there are none. */
   readGuard(): Promise<string | null>;
   /** Removes what a killed daemon left: the table of rules and the link to the host's stack. Says what was there. */
-  removeGuard(): Promise<{ readonly table: boolean; readonly hostLink: boolean }>;
+  removeGuard(): Promise<{ readonly table: boolean; readonly hostLink: boolean; readonly tap: boolean }>;
 }
 
 /** Where this package lies, and what the host has for putting programs in their place. */
@@ -58,6 +58,10 @@ export interface ConnectedDaemon extends DataPlane {
 export interface Cli extends Output {
   /** The terminal that standard output is, or `null`: a file or a pipe. */
   readonly terminal: Terminal | null;
+  /** Standard error is a terminal: how far something has come is shown there. */
+  readonly progressTerminal?: boolean;
+  /** Bytes for a program that reads standard output; resolves when it has taken them. Absent: nobody can read bytes. */
+  stdoutBytes?(bytes: Uint8Array): Promise<void>;
   /** Ends after so many milliseconds: true to go on, false when it is time to stop. */
   pause(ms: number): Promise<boolean>;
   /** Rejects with an IpvsError when no daemon answers. */

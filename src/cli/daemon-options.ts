@@ -5,7 +5,8 @@ import { CONNECTIONS_MAX_DEFAULT, CONNECTIONS_MAX_LIMIT, SHARDS_AUTO_MAX, SHARDS
 import type { SourceNat } from '../model/service.ts';
 import { type CommandDescription, type Output, readOptions, wholeNumber } from './command-line.ts';
 
-export const IO_NAMES = ['packet-ring', 'packet-mmsg', 'pcap'] as const;
+export const IO_NAMES = ['packet-ring', 'packet-mmsg', 'pcap', 'xdp', 'macvtap'] as const;
+const XDP_MODES = ['generic', 'native'] as const;
 
 /** Measured on two processors that client, servers and balancer share: see the README of `packet-io`. */
 const SPIN_US_DEFAULT = 0;
@@ -27,6 +28,7 @@ export interface DaemonCommandLine {
   readonly ringSlots: number;
   /** Workers that share the traffic; of the packet engine. */
   readonly shards: number;
+  readonly xdpMode: (typeof XDP_MODES)[number];
   readonly sourceNat: SourceNat;
   readonly connectionsMax: number;
   /** `null`: every link that can be served. */
@@ -84,6 +86,14 @@ export const UIPVSD: CommandDescription = {
         SHARDS_AUTO_MAX,
       preset: 1,
       parse: parseShards,
+    },
+    {
+      flags: '--xdp-mode <mode>',
+      description:
+        'back end xdp: native has the driver run the XDP program, which veth does only without large frames; generic ' +
+        'works with every driver',
+      choices: XDP_MODES,
+      preset: 'generic',
     },
     {
       flags: '--snat <address>',
@@ -157,6 +167,7 @@ export async function readDaemonOptions(
     bypassQueue: options['bypassQueue'] === true,
     ringSlots: options['ringSlots'] as number,
     shards: options['shards'] as number,
+    xdpMode: options['xdpMode'] as DaemonCommandLine['xdpMode'],
     sourceNat: options['snat'] as string,
     connectionsMax: options['connectionsMax'] as number,
     links: (options['link'] as string[] | undefined) ?? null,

@@ -19,9 +19,13 @@ there, and then nobody answers for the virtual services: --remove gives them bac
       }
       const tools = await cli.guard();
       if (remove) {
-        const { table, hostLink } = await tools.removeGuard();
-        const removed = [...(table ? ['the rules'] : []), ...(hostLink ? ['the link to the host'] : [])];
-        await cli.stdout(removed.length === 0 ? 'there was no guard\n' : `removed: ${removed.join(' and ')}\n`);
+        const { table, hostLink, tap } = await tools.removeGuard();
+        const removed = [
+          ...(table ? ['the rules'] : []),
+          ...(hostLink ? ['the link to the host'] : []),
+          ...(tap ? ['the tap'] : []),
+        ];
+        await cli.stdout(removed.length === 0 ? 'there was no guard\n' : `removed: ${removed.join(', ')}\n`);
         return 0;
       }
       const rules = await tools.readGuard();

@@ -53,8 +53,16 @@ With --watch the running daemon is asked. A row for each link:
   dropped         frames a second that the kernel threw away because they were not read in time
   errors          frames a second that the link refused; behind it since it is served, by reason
   ring            frames that wait to be read, the most that were seen waiting, and the room
+  AF_XDP          back end xdp: how the XDP program is attached, and frames that went past the host's stack both ways;
+                  or why there are none
 Keys of --json --watch, one line a second: io, ioPassedOver, ffi, intervalSeconds, links (link, received, transmitted,
-receiveDrops, transmitErrors by reason, ring { waiting, peak, slots } or null, perSecond).`,
+receiveDrops, transmitErrors by reason, ring { waiting, peak, slots } or null, perSecond; back end xdp: xdp { mode,
+received, transmitted } or { refused }).
+
+Offloads stay as they are with every back end but one: AF_XDP carries no super-frames. By default (generic) those reach
+uipvs by the packet socket beside it, at the price of a copy, as does whatever else programs of the same host send
+unfinished. With \`uipvsd --xdp-mode native\` a veth has its other end cut them before: bulk traffic is then several times
+slower. For bulk traffic use packet-ring.`,
     run: ({ json, watch }) => (watch === true ? watchLinks(cli, json === true) : listBackEnds(cli, json === true)),
   };
 }
@@ -140,11 +148,18 @@ function formatLink(link: LinkReport): string {
   const { received, transmitted, receiveDrops, transmitErrors } = link.perSecond;
   const { ring } = link;
   const fill = ring === null ? '-' : `${ring.waiting} (${ring.peak}) ${ring.slots}`;
-  const troubles = [
+  const rest = [
+    ...xdpText(link.xdp),
     ...(link.receiveDrops > 0 ? [`dropped ${link.receiveDrops}`] : []),
     ...Object.entries(link.transmitErrors).map(([reason, count]) => `${reason} ${count}`),
   ];
-  return row([link.link, received, transmitted, receiveDrops, transmitErrors, fill], troubles.join(', '));
+  return row([link.link, received, transmitted, receiveDrops, transmitErrors, fill], rest.join(', '));
+}
+
+function xdpText(xdp: LinkCounters['xdp']): string[] {
+  if (xdp === undefined) return [];
+  if ('refused' in xdp) return [`without AF_XDP: ${xdp.refused}`];
+  return [`AF_XDP (${xdp.mode}) ${xdp.received} in ${xdp.transmitted} out`];
 }
 
 function row(cells: readonly (string | number)[], rest: string): string {

@@ -13,6 +13,7 @@ import { installWord } from './install.ts';
 import { ioWord } from './io.ts';
 import { applyWord, planWord } from './plan.ts';
 import { procWord } from './proc.ts';
+import { replayWord } from './replay.ts';
 import { servicesWord } from './services.ts';
 import { statsWord } from './stats.ts';
 import { statusWord } from './status.ts';
@@ -72,6 +73,7 @@ function allWords(cli: Cli, delegated: readonly DelegatedWord[]): Word[] {
     planWord(cli),
     applyWord(cli),
     drainWord(cli),
+    replayWord(cli),
     ioWord(cli),
     guardWord(cli),
     installWord(cli),

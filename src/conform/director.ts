@@ -19,15 +19,28 @@ const FRAME_BYTES = 70_000;
 const SENDER_MAC = '02:00:00:00:00:aa';
 const CONNECTIONS_MAX = 1 << 16;
 
+/** Looks at each packet of a recording before the engine has it, and at what the engine sent because of it. */
+export interface Witness {
+  before(engine: Engine, packet: { readonly packet: string; readonly link: string; readonly mark: number }): void;
+  after(sent: readonly SentFrame[], verdict: string): void;
+}
+
+export interface SentFrame {
+  readonly link: string;
+  readonly bytes: Uint8Array;
+}
+
 export class RecordedDirector {
   network: NetworkSnapshot;
   readonly #engine: Engine;
   readonly #batch = PacketBatch.allocate(1, FRAME_BYTES);
   readonly #indexes = new Map<string, number>();
   #nowMs: number;
+  readonly #witness: Witness | null;
 
   /** `startMs`: when the engine begins to count its ticks, on the clock of the recording. */
-  constructor(recording: Recording, leniency: Leniency, startMs: number) {
+  constructor(recording: Recording, leniency: Leniency, startMs: number, witness: Witness | null = null) {
+    this.#witness = witness;
     this.network = networkOf(recording);
     this.#nowMs = startMs;
     this.#engine = new Engine({
@@ -81,7 +94,9 @@ export class RecordedDirector {
     for (let i = 0; i < (step.repeat ?? 1); i++) {
       this.#batch.clear();
       this.#batch.push(frame, index, step.mark ?? 0);
+      this.#witness?.before(this.#engine, { packet: step.hex, link: step.dev, mark: step.mark ?? 0 });
       this.#engine.process(this.#batch, nowMs);
+      this.#tellWitness();
       if (i === 0) {
         verdict = this.#batch.verdict[0] as number;
         passed = verdict === PASS && Buffer.from(this.#batch.frame(0)).equals(Buffer.from(frame));
@@ -95,6 +110,18 @@ export class RecordedDirector {
       if (reply !== null) this.#showReply(reply, index, nowMs);
     }
     return { sent, passed, delivered: verdict === DELIVER, verdict: VERDICT_NAMES[verdict] ?? 'unknown' };
+  }
+
+  #tellWitness(): void {
+    if (this.#witness === null) return;
+    const sent: SentFrame[] = [];
+    for (const batch of [this.#batch, this.#engine.outbox]) {
+      for (let slot = 0; slot < batch.count; slot++) {
+        const link = this.network.links.find((each) => each.index === batch.egress[slot]);
+        if (link !== undefined) sent.push({ link: link.name, bytes: batch.frame(slot) });
+      }
+    }
+    this.#witness.after(sent, VERDICT_NAMES[this.#batch.verdict[0] as number] as string);
   }
 
   /** A server on the director answers: what matters is what becomes of the connection. */

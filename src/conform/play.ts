@@ -3,7 +3,7 @@ import type { IpvsadmIo, NameService } from '../ipvsadm/io.ts';
 import { runIpvsadm } from '../ipvsadm/ipvsadm.ts';
 import { isMarkKey } from '../model/service.ts';
 import type { Difference } from './difference.ts';
-import { RecordedDirector } from './director.ts';
+import { RecordedDirector, type Witness } from './director.ts';
 import { hopTo } from './environment.ts';
 import { HostSetup } from './host-setup.ts';
 import type { Moment } from './makers.ts';
@@ -48,8 +48,12 @@ const WHEEL_TICKS = 4096;
 const ESTIMATOR_TICKS = 504;
 
 /** Never throws for what the engine does: an exception is a difference. */
-export async function playOnce(recording: Recording, phases: Phases): Promise<PlayedCase> {
-  const player = new Player(recording, startOf(recording, phases));
+export async function playOnce(
+  recording: Recording,
+  phases: Phases,
+  witness: Witness | null = null,
+): Promise<PlayedCase> {
+  const player = new Player(recording, startOf(recording, phases), witness);
   for (const [index, step] of recording.steps.entries()) {
     let difference: Difference | null;
     try {
@@ -93,8 +97,8 @@ class Player {
   };
   #syncPorts = 1;
 
-  constructor(recording: Recording, startMs: number) {
-    this.#director = new RecordedDirector(recording, this.leniency, startMs);
+  constructor(recording: Recording, startMs: number, witness: Witness | null) {
+    this.#director = new RecordedDirector(recording, this.leniency, startMs, witness);
     for (const link of this.#director.network.links) {
       for (const { address, prefixLength } of link.addresses) {
         this.#ownAddresses.add(addressHex(address));

@@ -3,8 +3,9 @@ import { COMMANDS, type Command, type CommandName, type Commands, type SyncDaemo
 import type { DestinationKey, DestinationSpec } from '../model/destination.ts';
 import { IpvsError } from '../model/errors.ts';
 import type { TunnelSpec } from '../model/forwarding.ts';
-import { WEIGHT_MAX } from '../model/limits.ts';
+import { FRAME_BYTES_MAX, TRACE_KEPT_MAX, WEIGHT_MAX } from '../model/limits.ts';
 import type { MarkRule } from '../model/mark-rule.ts';
+import type { RehearsedPacket } from '../model/packet-trace.ts';
 import type { AddressServiceKey, MarkServiceKey, ServiceSpec } from '../model/service.ts';
 import { SETTING_NAMES, type Timeouts } from '../model/settings.ts';
 import { suggestion } from './nearest.ts';
@@ -28,6 +29,7 @@ const INT32_MAX = 0x7fff_ffff;
 const address = text(64);
 const name = text(64);
 const port = integer(0, 65_535);
+const frameText = text(2 * FRAME_BYTES_MAX);
 
 const addressServiceKey = object<AddressServiceKey>({ protocol: word('tcp', 'udp', 'sctp'), address, port }, {});
 const markServiceKey = object<MarkServiceKey>({ mark: integer(0, UINT32_MAX), family: word('ipv4', 'ipv6') }, {});
@@ -144,6 +146,19 @@ export const COMMAND_SHAPES: Readonly<Record<CommandName, Shape>> = {
   listSourceNatRules: nothing,
   getCounters: nothing,
   getLinkCounters: nothing,
+  rehearse: object<RehearsedPacket>(
+    {},
+    { packet: frameText, frame: frameText, link: name, mark: integer(0, UINT32_MAX) },
+  ),
+  readTrace: object<Commands['readTrace']['input']>(
+    { id: name },
+    {
+      filter: text(1_000),
+      profile: name,
+      limit: integer(0, TRACE_KEPT_MAX),
+      snapBytes: integer(0, FRAME_BYTES_MAX),
+    },
+  ),
 };
 
 /** The value as a command. Throws EINVAL with a sentence when it is none, with the nearest name for an unknown one. */

@@ -54,6 +54,7 @@ export function admitFlow(
     ends.destinationPort,
   );
   if (service === null) return refuse(packet, admission, PASS, REASON['no-service']);
+  context.observation?.matched(service);
   if (context.defences.dropsPacket()) return refuse(packet, admission, DROP, REASON.defence);
   if (ends.sourcePort === NEVER_SCHEDULED_CLIENT_PORT) {
     return refuse(packet, admission, PASS, REASON['client-port-20']);

@@ -28,6 +28,10 @@ export class MarkRules {
     return this.#rules.length;
   }
 
+  copyFrom(other: MarkRules): void {
+    this.#rules = other.#rules;
+  }
+
   list(): readonly MarkRule[] {
     return this.#rules.map(({ rule }) => rule);
   }

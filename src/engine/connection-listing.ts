@@ -52,7 +52,8 @@ export function listConnections(
   return { items, next: row < connections.highWater ? String(row) : null };
 }
 
-function statusOf(context: EngineContext, row: number): ConnectionStatus {
+/** One row, as listings show it. */
+export function statusOf(context: EngineContext, row: number): ConnectionStatus {
   const { rows } = context.connections;
   const base = row << ROW_SHIFT;
   const kind = rows[base + KIND] as number;
@@ -98,6 +99,14 @@ const PROTOCOL_NAMES: Readonly<Record<number, string>> = {
   58: 'ICMPv6',
   [PROTOCOL_SCTP]: 'SCTP',
 };
+
+/** The name of a state that the connection in `row` may have. */
+export function stateNameOf(context: EngineContext, row: number, state: number): string {
+  const base = row << ROW_SHIFT;
+  const { rows } = context.connections;
+  const isTemplate = ((rows[base + FLAGS] as number) & ConnectionFlag.TEMPLATE) !== 0;
+  return stateName(isTemplate ? -1 : (rows[base + KIND] as number) & 0xff, state);
+}
 
 /** `protocol` -1: a template. */
 function stateName(protocol: number, state: number): string {

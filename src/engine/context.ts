@@ -23,6 +23,7 @@ import { ServerAddresses } from './held-back.ts';
 import { HelperStates } from './helper-step.ts';
 import { NeighborTable } from './neighbor.ts';
 import { Network } from './network.ts';
+import type { Observation } from './observation.ts';
 import { ICMP_ERRORS_PER_SECOND, IcmpBudget } from './outgoing-icmp.ts';
 import { PathMtu } from './path-mtu.ts';
 import { TCP_NORMAL_TABLE, TCP_TIMEOUT_SECONDS } from './protocols/tcp-states.ts';
@@ -31,6 +32,7 @@ import { Reassembler } from './reassembly.ts';
 import type { ShardRole } from './shard-role.ts';
 import { HostSourceNat } from './source-nat.ts';
 import { SyncTraffic } from './sync-daemon.ts';
+import { Traces } from './traces.ts';
 import { REASON, REASON_NAMES, VERDICT_NAMES } from './verdict.ts';
 
 export const TICK_MS = 1000 / TICKS_PER_SECOND;
@@ -43,6 +45,8 @@ export interface EngineOptions {
   readonly defaultSourceNat: SourceNat;
   /** Monotonic, milliseconds. */
   readonly nowMs: number;
+  /** Secret of the table's hash; absent: from the seed. */
+  readonly hashSeed?: number;
   /** ICMP errors of our own a second, over all peers; 1000 unless told. */
   readonly icmpErrorsPerSecond?: number;
   /** Absent: this engine serves everybody. */
@@ -53,6 +57,9 @@ export class EngineContext {
   readonly random: Random;
   /** `null`: there are no others. */
   readonly shard: ShardRole | null;
+  /** Who is told what becomes of each packet, and why; `null`: nobody. */
+  observation: Observation | null = null;
+  readonly traces: Traces = new Traces(this);
   readonly services: ServiceTable;
   readonly syncDaemons: SyncDaemons = new SyncDaemons();
   readonly connections: ConnectionTable;
@@ -105,10 +112,14 @@ export class EngineContext {
     this.startMs = options.nowMs;
     this.services = new ServiceTable({
       random: () => this.random.fraction(),
+      peekRandom: () => {
+        const copy = this.random.copy();
+        return () => copy.fraction();
+      },
       defaultSourceNat: options.defaultSourceNat,
       nowTicks: this.nowTick,
     });
-    this.connections = new ConnectionTable(options.connectionsMax, this.random.int32());
+    this.connections = new ConnectionTable(options.connectionsMax, options.hashSeed ?? this.random.int32());
     this.timers = new TimingWheel(this.connections.rows, this.nowTick);
     this.network = new Network(
       { links: [], routes: [], neighbors: [], hostLink: null, localPortRange: [32768, 60999] },

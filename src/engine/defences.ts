@@ -60,6 +60,12 @@ export class Defences {
     context.tcpTable = settings.secure_tcp === ALWAYS ? TCP_SECURE_TABLE : TCP_NORMAL_TABLE;
   }
 
+  /** Takes over how far another is on its way to the next packet that is dropped. */
+  copyFrom(other: Defences): void {
+    this.#rate = other.#rate;
+    this.#counter = other.#counter;
+  }
+
   /** Asked for every packet that would make a connection: true for one of `am_droprate`. */
   dropsPacket(): boolean {
     if (this.#rate === 0) return false;

@@ -6,18 +6,16 @@ import type { Answer, Command, CommandName } from '../model/commands.ts';
 import type { NetworkSnapshot } from '../model/network.ts';
 import { TICKS_PER_SECOND } from '../model/settings.ts';
 import { NO_SOURCE_NAT_RULES } from '../model/source-nat-rule.ts';
-import { FrameFlag, NO_LINK, type PacketBatch } from '../wire/packet-batch.ts';
+import type { PacketBatch } from '../wire/packet-batch.ts';
 import { NO_ROW } from './connection.ts';
 import { EngineContext, type EngineOptions, TICK_MS } from './context.ts';
 import { executeCommand } from './execute.ts';
-import { isHeldBack } from './held-back.ts';
 import { dropWithoutDestination, expireConnection } from './lifetime.ts';
 import { Network } from './network.ts';
+import { type Listener, observe } from './observation.ts';
 import { Packet } from './packet.ts';
-import { processPacket } from './pipeline.ts';
-import { sendToHost } from './send.ts';
+import { processBatch } from './process-batch.ts';
 import { sendSyncMessages } from './sync-frames.ts';
-import { DROP, PASS } from './verdict.ts';
 import { WARM_CONNECTIONS_MIN, warm } from './warm.ts';
 
 export type { EngineOptions } from './context.ts';
@@ -71,20 +69,13 @@ export class Engine {
   process(batch: PacketBatch, nowMs: number): void {
     const context = this.#context;
     context.setTime(nowMs);
-    const packet = this.#packet;
     if (context.connections.count >= WARM_CONNECTIONS_MIN) context.touched = warm(context, batch);
-    for (let slot = 0; slot < batch.count; slot++) {
-      packet.load(batch, slot);
-      batch.egress[slot] = NO_LINK;
-      const verdict = processPacket(context, packet);
-      batch.verdict[slot] = verdict;
-      context.verdictCounts[verdict]!++;
-      if (verdict === DROP) context.dropCounts[packet.reason]!++;
-      else if (verdict === PASS) {
-        context.passCounts[packet.reason]!++;
-        this.#giveBack(packet);
-      }
-    }
+    processBatch(context, this.#packet, batch);
+  }
+
+  /** `listener` hears what becomes of each packet, and why, until the returned function is called. */
+  observe(listener: Listener): () => void {
+    return observe(this.#context, listener);
   }
 
   /** Timers, rates and questions to neighbours up to `nowMs`. */
@@ -99,6 +90,7 @@ export class Engine {
     this.#isBehind = !this.#defend(context) || !allFired;
     context.services.advance(context.nowTick);
     context.reassembler.advance(context);
+    context.traces.advance(nowMs);
     if (context.sync.master !== null) sendSyncMessages(context);
     context.neighbors.advance(context);
   }
@@ -111,7 +103,14 @@ export class Engine {
     const timers = context.timers.count > 0 ? context.nowMs + TIMER_SLACK_MS : Number.POSITIVE_INFINITY;
     const neighbors = context.neighbors.nextDeadlineMs();
     const sync = context.sync.master?.nextDeadlineMs ?? Number.POSITIVE_INFINITY;
-    return Math.min(sync, estimate, timers, neighbors, context.reassembler.nextDeadlineMs());
+    return Math.min(
+      sync,
+      estimate,
+      context.traces.nextDeadlineMs(),
+      timers,
+      neighbors,
+      context.reassembler.nextDeadlineMs(),
+    );
   }
 
   /** Once a second, and a sweep after deletions; each in pieces. Returns whether it is done for now. */
@@ -122,15 +121,5 @@ export class Engine {
       this.#nextDefenceTick = (this.#nextDefenceTick + TICKS_PER_SECOND) | 0;
     }
     return context.defences.dropEntries(context) && context.sweepAt === NO_ROW;
-  }
-
-  /** The guard kept this frame from the host's stack, but it is not ours: hand it over. */
-  #giveBack(packet: Packet): void {
-    const { cable } = this.#context.network;
-    if (cable === null || packet.ingress === cable.link.index) return;
-    const { shard } = this.#context;
-    const isShared = ((packet.batch.flags[packet.slot] as number) & FrameFlag.SHARED) !== 0;
-    if (isShared && shard !== null && shard.index !== 0) return;
-    if (isHeldBack(this.#context, packet)) sendToHost(this.#context, packet);
   }
 }

@@ -9,6 +9,7 @@ import { HELPERS } from './apps/index.ts';
 import { listConnections } from './connection-listing.ts';
 import type { EngineContext } from './context.ts';
 import { TCP_ESTABLISHED, TCP_FIN_WAIT } from './protocols/tcp-states.ts';
+import { rehearse } from './rehearse.ts';
 import { REASON_NAMES, VERDICT_NAMES } from './verdict.ts';
 
 /** Version of the kernel's table that we answer for. */
@@ -56,6 +57,10 @@ function executeOwn(context: EngineContext, command: Command): Answer<CommandNam
       return { rules: context.markRules.list() };
     case 'listSourceNatRules':
       return context.sourceNat.report(context);
+    case 'rehearse':
+      return rehearse(context, command);
+    case 'readTrace':
+      return context.traces.read(command);
     case 'getCounters':
       return countersOf(context);
     default:

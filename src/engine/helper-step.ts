@@ -51,6 +51,17 @@ export class HelperStates {
     if (this.#states.size !== 0) this.#states.delete(row);
   }
 
+  /** Takes over what another knows of its row `from`. */
+  copyFrom(other: HelperStates, from: number, row: number): void {
+    const known = other.#states.get(from);
+    if (known === undefined) return;
+    const state = this.of(row);
+    state.mode = known.mode;
+    state.passiveReply = known.passiveReply;
+    Object.assign(state.inbound, known.inbound);
+    Object.assign(state.outbound, known.outbound);
+  }
+
   /** Requests, then replies: first number, shift, shift before. */
   describeSequences(row: number, into: Int32Array): void {
     const state = this.#states.get(row);

@@ -78,6 +78,19 @@ export class NeighborTable {
     return neighbor;
   }
 
+  /** Takes over what another table knows; frames that wait there stay there. */
+  copyFrom(other: NeighborTable): void {
+    for (const before of other.#all) {
+      const neighbor = this.of(before.link, before);
+      neighbor.mac.set(before.mac);
+      neighbor.resolved = before.resolved;
+      neighbor.permanent = before.permanent;
+      neighbor.confirmedMs = before.confirmedMs;
+      neighbor.probes = before.probes;
+      neighbor.nextProbeMs = before.nextProbeMs;
+    }
+  }
+
   /** Called when links, addresses or permanent entries changed: what was learned on a link that stays is kept. */
   rebuild(links: (index: number) => EngineLink | null, permanent: readonly NetworkNeighbor[]): void {
     const old = this.#all;

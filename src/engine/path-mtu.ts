@@ -22,6 +22,14 @@ export class PathMtu {
     return linkMtu;
   }
 
+  /** Takes over what another knows; `indexOf` gives a destination's index here, `undefined`: it is not here. */
+  copyFrom(other: PathMtu, indexOf: (index: number) => number | undefined): void {
+    for (const [index, known] of other.#known) {
+      const own = indexOf(index);
+      if (own !== undefined) this.#known.set(own, known);
+    }
+  }
+
   isKnown(index: number): boolean {
     return this.#known.has(index);
   }

@@ -48,12 +48,18 @@ export function findOrMakeTemplate(
   const { connections } = context;
   const known = connections.findTemplate(templateKey, engineDataTag(context, packet));
   if (known !== NO_ROW && hasEngineData(context, known, packet)) {
-    if (templateHolds(context, known)) return known;
+    if (templateHolds(context, known)) {
+      context.observation?.tied(known, 'found');
+      return known;
+    }
+    context.observation?.tied(known, 'replaced');
     invalidate(context, known);
   }
   const destination = schedule(context, ends, service);
   if (destination === null) return NO_ROW;
-  return makeTemplate(context, packet, ends, service, destination);
+  const row = makeTemplate(context, packet, ends, service, destination);
+  if (row !== NO_ROW) context.observation?.tied(row, 'made');
+  return row;
 }
 
 /** After `fillKey`. */

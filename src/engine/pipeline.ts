@@ -39,7 +39,10 @@ const admission: Admission = { verdict: CONTINUE };
 export function processPacket(context: EngineContext, packet: Packet): Verdict {
   if (context.sync.backupDaemon !== null && takeSyncFrame(context, packet)) return give(packet, PASS, REASON.sync);
   let verdict = dissect(context, packet);
-  if (verdict === FRAGMENT) verdict = takeFragment(context, packet);
+  if (verdict === FRAGMENT) {
+    verdict = takeFragment(context, packet);
+    if (verdict === CONTINUE) context.observation?.remark(`put together from ${packet.pieces.length} fragments`);
+  }
   if (verdict !== CONTINUE) return verdict;
   if (packet.etherType === ETHERTYPE_ARP) return answerArpMessage(context, packet);
   return processDatagram(context, packet);
@@ -47,6 +50,7 @@ export function processPacket(context: EngineContext, packet: Packet): Verdict {
 
 /** A whole IP packet, dissected. */
 function processDatagram(context: EngineContext, packet: Packet): Verdict {
+  context.observation?.recognised(packet);
   if (packet.protocol === PROTOCOL_ICMPV6 && packet.ipv6 && isNeighborDiscovery(packet)) {
     return answerNeighborMessage(context, packet);
   }
@@ -74,10 +78,14 @@ function processDatagram(context: EngineContext, packet: Packet): Verdict {
   if (row !== NO_ROW && opens(packet)) {
     const what = reuse(context, row, packet);
     if (what === WAIT) return give(packet, DROP, REASON['tracked-connection']);
-    if (what === RESCHEDULE) row = NO_ROW;
+    if (what === RESCHEDULE) {
+      context.observation?.remark('the old connection of these two ends is over: this opens a new one');
+      row = NO_ROW;
+    }
   }
   if (row !== NO_ROW && destinationIsGone(context, row)) {
     if (context.settings.expire_nodest_conn === 0) return give(packet, DROP, REASON['destination-gone']);
+    context.observation?.remark('the server of its connection was deleted (expire_nodest_conn): it is scheduled anew');
     expireSoon(context, row);
     if (isTracked(context, row)) return give(packet, DROP, REASON['destination-gone']);
     row = NO_ROW;
@@ -85,6 +93,7 @@ function processDatagram(context: EngineContext, packet: Packet): Verdict {
   if (row === NO_ROW) {
     row = admit(context, packet, admission);
     if (row === NO_ROW) return admission.verdict;
+    context.observation?.opened();
   }
   return request(context, row, packet);
 }
@@ -93,9 +102,11 @@ function processDatagram(context: EngineContext, packet: Packet): Verdict {
 function request(context: EngineContext, row: number, packet: Packet): Verdict {
   const base = row << ROW_SHIFT;
   const { rows } = context.connections;
+  context.observation?.belongs(row, INPUT);
   countInbound(context, row, packet.end - packet.ipAt);
   if (packet.hasOptions) fillOptions(context, packet, packet.destination3);
   transition(context, row, packet, INPUT);
+  context.observation?.moved(row);
   const verdict = forwardInbound(context, row, packet);
   if (((rows[base + FLAGS] as number) & ConnectionFlag.ONE_PACKET) !== 0) return finishOnePacket(context, row, verdict);
   const packets = (rows[base + PACKETS] as number) + 1;
@@ -128,6 +139,7 @@ function reply(context: EngineContext, row: number, packet: Packet): Verdict {
   const ipBytes = packet.end - packet.ipAt;
   const masquerade = methodOf(context, row) === METHOD_MASQUERADE;
   let verdict: Verdict = CONTINUE;
+  context.observation?.belongs(row, OUTPUT);
   if (masquerade) {
     const egress = egressOfClient(context, row, packet.ipv6);
     verdict = replyMayLeave(context, packet, egress);
@@ -142,6 +154,7 @@ function reply(context: EngineContext, row: number, packet: Packet): Verdict {
   }
   countOutbound(context, row, ipBytes);
   transition(context, row, packet, OUTPUT);
+  context.observation?.moved(row);
   if (((rows[base + FLAGS] as number) & ConnectionFlag.ONE_PACKET) !== 0) removeConnection(context, row);
   else restartTimer(context, row);
   return verdict;

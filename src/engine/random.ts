@@ -6,6 +6,17 @@ export class Random {
     this.#state = seed | 0 || 0x2545f491;
   }
 
+  /** A generator that will give the same numbers as this one, and uses none of them up. */
+  copy(): Random {
+    // A state is never 0, so it is a seed that stands for itself.
+    return new Random(this.#state);
+  }
+
+  /** From now on the same numbers as `other` will give. */
+  follow(other: Random): void {
+    this.#state = other.#state;
+  }
+
   /** A signed 32-bit word, never 0. */
   int32(): number {
     let x = this.#state;

@@ -68,6 +68,18 @@ export class Reassembler {
     return this.#batch;
   }
 
+  /** Takes over what another has of packets that are not whole yet. */
+  copyFrom(other: Reassembler): void {
+    for (const [hash, list] of other.#queues) {
+      this.#queues.set(
+        hash,
+        list.map((queue) => ({ ...queue, pieces: [...queue.pieces] })),
+      );
+    }
+    this.#count = other.#count;
+    this.#bytes = other.#bytes;
+  }
+
   find(context: EngineContext, packet: Packet, key: Int32Array): Queue | null {
     const hash = hashOf(context, key);
     const list = this.#queues.get(hash);

@@ -32,6 +32,7 @@ import { isForwardable, mayLeave, nobody, stepTtl, unreachable } from './forward
 import { egressOfClient } from './forwarding/masquerade.ts';
 import { restartTimer } from './lifetime.ts';
 import type { Packet } from './packet.ts';
+import { INPUT, OUTPUT } from './protocols/tcp-states.ts';
 import { Quote, readQuote } from './quote.ts';
 import { sendBy, sendToHost } from './send.ts';
 import { countInbound, countOutbound } from './statistics.ts';
@@ -60,6 +61,7 @@ export function relateError(context: EngineContext, packet: Packet): Verdict {
   if (context.settings.schedule_icmp === 0) return give(packet, PASS, REASON.icmp);
   row = admitFlow(context, packet, quote, true, admission);
   if (row === NO_ROW) return admission.verdict;
+  context.observation?.opened();
   const verdict = errorFromClientSide(context, row, packet);
   restartTimer(context, row);
   return verdict;
@@ -70,6 +72,7 @@ function errorFromServerSide(context: EngineContext, row: number, packet: Packet
   const { rows } = context.connections;
   const base = row << ROW_SHIFT;
   const ipBytes = packet.end - packet.ipAt;
+  context.observation?.belongs(row, OUTPUT, true);
   if (methodOf(context, row) !== METHOD_MASQUERADE) {
     countOutbound(context, row, ipBytes);
     return give(packet, PASS, REASON.icmp);
@@ -107,6 +110,7 @@ function errorFromClientSide(context: EngineContext, row: number, packet: Packet
   const { rows } = connections;
   const base = row << ROW_SHIFT;
   const destination = rows[base + DESTINATION] as number;
+  context.observation?.belongs(row, INPUT, true);
   if (destination !== NO_ROW && !context.services.destinationAt(destination).available) {
     return give(packet, DROP, REASON['destination-gone']);
   }

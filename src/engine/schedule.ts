@@ -20,5 +20,10 @@ export function schedule(context: EngineContext, ends: Endpoints, service: Virtu
   flow.virtual3 = ends.destination3;
   flow.virtualPort = ends.destinationPort;
   flow.mark = service.mark;
-  return service.scheduler.pick(flow, context.nowTick);
+  const { observation } = context;
+  if (observation === null) return service.scheduler.pick(flow, context.nowTick);
+  observation.weigh(service, service.scheduler.explain(flow, context.nowTick));
+  const picked = service.scheduler.pick(flow, context.nowTick);
+  observation.picked(picked);
+  return picked;
 }

@@ -18,6 +18,7 @@ import { CONSUME, DELIVER, DROP, REASON, TRANSMIT, type Verdict } from './verdic
 
 /** Sends the packet in hand by a `remote` egress. */
 export function sendBy(context: EngineContext, packet: Packet, egress: Egress): Verdict {
+  context.observation?.leaves(egress);
   const neighbor = egress.neighbor as Neighbor;
   if ((packet.end - packet.ipAt > egress.mtu && packet.segmentBytes === 0) || packet.largestFragmentBytes !== 0) {
     if (packet.partialChecksum) finishChecksum(packet);

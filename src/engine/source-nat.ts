@@ -63,6 +63,13 @@ export class HostSourceNat {
     this.#steps = rules.steps.map((step) => prepare(step, network));
   }
 
+  /** Takes over the rules of another. */
+  copyFrom(other: HostSourceNat): void {
+    this.#given = other.#given;
+    this.#steps = other.#steps;
+    this.#hits = other.#hits.slice();
+  }
+
   /** What the first rule that matches wants, or `null`: the source stays. */
   choose(asked: NatQuestion): SourceChoice | null {
     const steps = this.#steps;

@@ -60,6 +60,18 @@ export function relateTunnelError(context: EngineContext, packet: Packet): Verdi
   return give(packet, CONSUME, REASON.none);
 }
 
+/** The packet inside the tunnel packet that an ICMP error quotes, as its client sent it. False: it quotes none. */
+export function readTunnelQuote(packet: Packet, quote: Quote): boolean {
+  const { bytes, end } = packet;
+  const at = packet.transportAt + ICMP_HEADER_BYTES;
+  const headerBytes = ipv4HeaderBytes(bytes, at, end);
+  if (headerBytes === 0) return false;
+  if (!readTunnelHeaders(bytes, at + headerBytes, end, ipv4Protocol(bytes, at), headers)) return false;
+  if (!readIpv4Quote(packet, headers.innerAt, quote)) return false;
+  exchange(quote);
+  return true;
+}
+
 function exchange(quote: Quote): void {
   const { source3, sourcePort } = quote;
   quote.source3 = quote.destination3;

@@ -60,3 +60,6 @@ export function endpoint(address: string, port: number): string {
 
 /** Web servers answer requests for this path like all others, but do not count them: they are the lab's own questions. */
 export const UNCOUNTED_PATH = '/uncounted';
+
+/** Header of an answer that tells which address the server saw the client at. */
+export const CLIENT_HEADER = 'X-Client-Address';

@@ -94,6 +94,12 @@ export class Director {
     throw new LabError(`uipvsd ${ended ?? 'did not become ready'}${said === '' ? '' : `:\n${said}`}`);
   }
 
+  /** Lets uipvsd go on when this process ends. */
+  release(): void {
+    this.#daemon?.removeAllListeners();
+    this.#daemon?.unref();
+  }
+
   get daemonPid(): number {
     return this.#daemon?.pid ?? 0;
   }

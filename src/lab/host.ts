@@ -27,7 +27,7 @@ export interface Finished {
 }
 
 /** PATH with the system folders that an ordinary user's PATH leaves out. */
-const SEARCH_PATH = [
+export const SEARCH_PATH = [
   ...new Set([...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/bin', '/bin']),
 ]
   .filter((folder) => folder !== '')
@@ -36,7 +36,7 @@ const SEARCH_PATH = [
 /** The environment of everything a lab starts: no settings of another uipvs, and the mark of this lab. */
 export function labEnvironment(labId: string | null): NodeJS.ProcessEnv {
   const environment: NodeJS.ProcessEnv = { ...process.env, PATH: SEARCH_PATH, LC_ALL: 'C' };
-  delete environment['UIPVS_SOCKET'];
+  for (const name of ['UIPVS_SOCKET', 'UIPVS_RUN_DIR']) delete environment[name];
   if (labId !== null) environment[LAB_MARK] = labId;
   return environment;
 }
@@ -73,6 +73,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   ldirectord: 'ldirectord',
   ipvsadm: 'ipvsadm',
   iptables: 'iptables',
+  keepalived: 'keepalived',
 };
 
 /** The packages of those programs that are missing here. */

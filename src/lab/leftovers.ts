@@ -31,9 +31,14 @@ export function labFolder(labId: string): string {
 export function claimLab(labId: string): string {
   const folder = labFolder(labId);
   mkdirSync(folder, { mode: 0o700 });
-  const owner: Owner = { pid: process.pid, startTicks: startTicks(process.pid) ?? 0 };
-  writeFileSync(join(folder, 'owner.json'), JSON.stringify(owner));
+  giveLab(labId, process.pid);
   return folder;
+}
+
+/** Notes that the lab belongs to this process from now on: it is a leftover when that is gone. */
+export function giveLab(labId: string, pid: number): void {
+  const owner: Owner = { pid, startTicks: startTicks(pid) ?? 0 };
+  writeFileSync(join(labFolder(labId), 'owner.json'), JSON.stringify(owner));
 }
 
 /** Takes down everything of one lab. Never throws: what is gone already is as good. Says what would not go. */
@@ -74,7 +79,8 @@ function isOurs(labId: string): boolean {
   return statSync(labFolder(labId), { throwIfNoEntry: false })?.uid === process.getuid?.();
 }
 
-function isInUse(labId: string): boolean {
+/** Whether the process that a lab belongs to is there. */
+export function isInUse(labId: string): boolean {
   const folder = labFolder(labId);
   try {
     const owner = JSON.parse(readFileSync(join(folder, 'owner.json'), 'utf8')) as Owner;

@@ -15,7 +15,7 @@ export interface PowerStep {
   readonly afterRequests: number;
 }
 
-const LAB_IO = ['packet-ring', 'packet-mmsg', 'pcap'] as const;
+const LAB_IO = ['packet-ring', 'packet-mmsg', 'pcap', 'xdp'] as const;
 
 export interface RunLabOptions {
   readonly scenario: string;
@@ -42,16 +42,17 @@ export interface RunLabOptions {
   readonly capture: string | null;
 }
 
-export const LAB_DATA_PLANES = ['packet', 'proxy'] as const;
+export const LAB_DATA_PLANES = ['packet', 'macvtap', 'proxy'] as const;
 export type LabDataPlane = (typeof LAB_DATA_PLANES)[number];
 
 export type LabCommand =
   | { readonly word: 'run'; readonly options: RunLabOptions }
-  | { readonly word: 'list' }
+  | { readonly word: 'list'; readonly json: boolean }
   | { readonly word: 'clean' }
   | { readonly word: 'help' };
 
 export const LAB_HELP = `Usage: uipvs lab [run] [SCENARIO] [OPTIONS]
+       uipvs lab up LAB | check | hint | sh HOST | graph | status | cure | down
        uipvs lab list
        uipvs lab clean
 
@@ -59,7 +60,6 @@ Builds a small network inside this machine, runs uipvsd and uldirectord in it, s
 through them with ab, shows who answered, and removes everything again. Nothing outside the lab is touched.
 
   run               build, measure, remove (scenario: tutorial)
-  list              the scenarios and their modes
   clean             remove what a killed lab left behind
 
   --scenario NAME   the same as the word after run
@@ -69,9 +69,10 @@ through them with ab, shows who answered, and removes everything again. Nothing 
   --family 4|6      IPv4 (default) or IPv6
   --tunnel KIND     of mode tun: ipip (default), gue or gre
   --ops             one-packet scheduling (scenario dns)
-  --data-plane NAME packet (default): the packet engine; proxy: ordinary sockets (mode fullnat)
+  --data-plane NAME packet (default): the packet engine; macvtap: the same without anything
+                    compiled; proxy: ordinary sockets (mode fullnat)
   --unprivileged    without root and namespaces, on loopback addresses: the scenario proxy
-  --io BACKEND      packet-ring (default), packet-mmsg or pcap: how uipvsd reads and writes packets
+  --io BACKEND      packet-ring (default), packet-mmsg, pcap or xdp: how uipvsd reads and writes packets
   --shards N        uipvsd with so many workers, each with clients of its own (default 1)
   --scheduler NAME  default rr
   --requests N      default 1000 (dns 300, ftp 12)
@@ -88,7 +89,8 @@ export function parseLabArguments(words: readonly string[]): LabCommand {
   const { values, positionals } = parseWords(words);
   if (values.help || positionals[0] === 'help') return { word: 'help' };
   const word = positionals[0] ?? 'run';
-  if (word === 'list' || word === 'clean') return { word };
+  if (word === 'list') return { word, json: values.json };
+  if (word === 'clean') return { word };
   const ordinary = values.unprivileged ? 'proxy' : 'tutorial';
   const name = (word === 'run' ? positionals[1] : word) ?? values.scenario ?? ordinary;
   const scenario = SCENARIOS[name];
@@ -134,7 +136,7 @@ function modeOf(scenario: ScenarioKind, value: string | undefined): LabMode {
 }
 
 function dataPlaneOf(scenario: ScenarioKind, value: string | undefined): LabDataPlane {
-  const offered = scenario.dataPlanes ?? ['packet'];
+  const offered = scenario.dataPlanes ?? ['packet', 'macvtap'];
   return value === undefined
     ? (offered[0] as LabDataPlane)
     : oneOf('--data-plane', value, offered, `in ${scenario.name}`);

@@ -8,14 +8,14 @@ import { hostsOf, type LabHost, type LabTopology } from './topology.ts';
 export type HostCommand = readonly string[];
 
 /** The namespace that holds the bridges; it has no addresses. */
-const SWITCH = 'switch';
+export const SWITCH = 'switch';
 
 /** Every namespace of a lab is named `uipvs-<id>-<host>`; the id is what `labIdOf` gives back. */
 export function namespaceName(labId: string, host: string): string {
   return `uipvs-${labId}-${host}`;
 }
 
-const NAMESPACE_PATTERN = /^uipvs-([0-9a-f]{6})-(?:client|director|switch|rs[0-9]+)$/;
+const NAMESPACE_PATTERN = /^uipvs-([0-9a-f]{6})-(?:client|director2?|switch|router|stranger|rs[0-9]+)$/;
 
 /** The lab that a namespace belongs to, or `null` when its name is not one of ours. */
 export function labIdOf(namespace: string): string | null {

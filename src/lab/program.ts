@@ -1,6 +1,8 @@
 /** `uipvs lab`: tries the balancer in a network of its own. */
 import { constants } from 'node:os';
 import { LabError, LabInterrupted, missingPackages } from './host.ts';
+import { stopOnSignals } from './interruption.ts';
+import { CHOICES } from './labs/index.ts';
 import { findLeftovers, findRunning, removeLab } from './leftovers.ts';
 import { LAB_HELP, parseLabArguments, type RunLabOptions } from './options.ts';
 import { isInsideUserNamespace, runInUserNamespace } from './ordinary-user.ts';
@@ -8,6 +10,8 @@ import { formatDistribution, formatSummary, Progress, type TextSink } from './re
 import { Lab } from './run.ts';
 import { programsFor, requireProgramsFor, runScenario, type ScenarioOutcome, visitText } from './scenario.ts';
 import { SCENARIOS } from './scenarios/index.ts';
+import { listLabs, missingForStanding, runStanding } from './standing/program.ts';
+import { isStandingWord, LabUsageError, STANDING_HELP } from './standing/words.ts';
 
 /** Where the lab writes; `process` is of this shape. */
 export interface LabIo {
@@ -20,26 +24,33 @@ export interface LabIo {
 /** Runs the words after `uipvs lab`. Resolves to the exit status; never rejects for what a person can cause. */
 export async function runLab(argv: readonly string[], io: LabIo): Promise<number> {
   try {
+    if (isStandingWord(argv[0]) && !asksForHelp(argv)) return await runStanding(argv, io);
     const command = parseLabArguments(argv);
-    if (command.word === 'help') io.stdout.write(LAB_HELP);
-    else if (command.word === 'list') io.stdout.write(listScenarios());
+    if (command.word === 'help') io.stdout.write(`${LAB_HELP}${STANDING_HELP}`);
+    else if (command.word === 'list') io.stdout.write(command.json ? `${JSON.stringify(listing())}\n` : listAll());
     else if (command.word === 'clean') return await clean(io);
     else return await run(command.options, argv, io);
     return 0;
   } catch (error) {
     if (error instanceof LabInterrupted) {
-      io.stderr.write(`uipvs lab: ${error.message}; everything was removed.\n`);
+      io.stderr.write(`uipvs lab: ${error.message}; ${whatIsLeft(argv)}\n`);
       return 128 + constants.signals[error.signal];
     }
     if (!(error instanceof LabError)) throw error;
     io.stderr.write(`uipvs lab: ${error.message}\n`);
-    return 1;
+    return error instanceof LabUsageError ? 2 : 1;
   }
+}
+
+/** After an interruption. */
+function whatIsLeft([word]: readonly string[]): string {
+  return isStandingWord(word) && word !== 'up' ? 'the lab stands.' : 'everything was removed.';
 }
 
 /** The Debian and Ubuntu packages that the run these words ask for still lacks here; none for words that are wrong. */
 export function missingPackagesFor(argv: readonly string[]): string[] {
   try {
+    if (isStandingWord(argv[0])) return missingForStanding(argv);
     const command = parseLabArguments(argv);
     return command.word === 'run' ? missingPackages(programsFor(command.options)) : [];
   } catch {
@@ -47,9 +58,28 @@ export function missingPackagesFor(argv: readonly string[]): string[] {
   }
 }
 
+/** Behind `sh HOST` everything is another command's. */
+function asksForHelp(argv: readonly string[]): boolean {
+  const own = argv[0] === 'sh' ? argv.slice(0, 2) : argv;
+  return own.includes('--help') || own.includes('-h');
+}
+
+function listAll(): string {
+  return `${listLabs()}\nScenarios, which end by themselves (uipvs lab run NAME):\n${listScenarios()}`;
+}
+
+/** For programs. */
+function listing() {
+  const labs = CHOICES.map(({ name, summary, fault }) => ({ name, summary, broken: fault !== null }));
+  const scenarios = Object.values(SCENARIOS).map(({ name, summary, modes }) => ({ name, summary, modes }));
+  return { labs, scenarios };
+}
+
 function listScenarios(): string {
   return Object.values(SCENARIOS)
-    .map(({ name, summary, modes }) => `${name.padEnd(16)} ${summary}\n${' '.repeat(17)}modes: ${modes.join(', ')}\n`)
+    .map(
+      ({ name, summary, modes }) => `  ${name.padEnd(16)}  ${summary}\n${' '.repeat(20)}modes: ${modes.join(', ')}\n`,
+    )
     .join('');
 }
 
@@ -122,17 +152,4 @@ async function stayUp(lab: Lab, { director }: ScenarioOutcome, progress: Progres
     else signal.addEventListener('abort', stopped, { once: true });
   });
   if (!(reason instanceof LabInterrupted)) throw reason;
-}
-
-/** Turns signals and errors that nobody caught into the end of the lab, so that it is always taken down. */
-function stopOnSignals(stop: AbortController): () => void {
-  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-  const onSignal = (signal: NodeJS.Signals) => stop.abort(new LabInterrupted(signal));
-  const onError = (error: unknown) => stop.abort(error);
-  for (const signal of signals) process.on(signal, onSignal);
-  process.on('uncaughtException', onError);
-  return () => {
-    for (const signal of signals) process.off(signal, onSignal);
-    process.off('uncaughtException', onError);
-  };
 }

@@ -4,9 +4,9 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { hasProgram, mustRun, type RunOptions, runCommand, startCommand } from './host.ts';
-import { claimLab, removeLab } from './leftovers.ts';
+import { claimLab, labFolder, removeLab } from './leftovers.ts';
 import { type HostCommand, namespaceName, planChecksums, planNetwork } from './plan.ts';
-import { clientOf, directorOf, type LabHost, type LabTopology } from './topology.ts';
+import { clientOf, directorOf, hostsOf, type LabHost, type LabTopology } from './topology.ts';
 
 /**
  * Starts a program with the lab's own folders over /run and /var/log, which the director's programs write to, and over
@@ -18,6 +18,11 @@ shift 3 && exec "$@"`;
 
 const DIRECTOR_FOLDERS = ['run', 'log', 'sysctl.d'];
 
+/** A second director has folders of its own. */
+function folderOf(topology: LabTopology, host: LabHost, name: string): string {
+  return host === directorOf(topology) ? name : `${host.name}/${name}`;
+}
+
 export class Lab {
   readonly id: string;
   readonly topology: LabTopology;
@@ -27,14 +32,20 @@ export class Lab {
   readonly verifiesChecksums: boolean;
   readonly #signal: AbortSignal;
 
-  /** Only notes the lab; `build` makes it. `signal` stops whatever is going on, except `close`. */
-  constructor(topology: LabTopology, signal: AbortSignal) {
-    this.id = randomBytes(3).toString('hex');
+  /**
+   * Only notes the lab; `build` makes it. `signal` stops whatever is going on, except `close`. With the `id` of a lab
+   * that is up already it is that one.
+   */
+  constructor(topology: LabTopology, signal: AbortSignal, id?: string) {
+    this.id = id ?? randomBytes(3).toString('hex');
     this.topology = topology;
     this.#signal = signal;
     this.verifiesChecksums = topology.isolated && hasProgram('ethtool');
-    this.folder = claimLab(this.id);
-    for (const name of DIRECTOR_FOLDERS) mkdirSync(join(this.folder, name));
+    this.folder = id === undefined ? claimLab(this.id) : labFolder(id);
+    if (id !== undefined) return;
+    for (const host of hostsOf(topology, 'director')) {
+      for (const name of DIRECTOR_FOLDERS) mkdirSync(this.path(folderOf(topology, host, name)), { recursive: true });
+    }
   }
 
   async build(): Promise<void> {
@@ -61,7 +72,7 @@ export class Lab {
       '-c',
       WITH_OWN_FOLDERS,
       'sh',
-      ...DIRECTOR_FOLDERS.map((name) => this.path(name)),
+      ...DIRECTOR_FOLDERS.map((name) => this.path(folderOf(this.topology, host, name))),
       ...command,
     ];
   }

@@ -80,7 +80,7 @@ export async function runScenario(context: ScenarioContext): Promise<ScenarioOut
     mode: options.mode,
     family: options.family,
     tunnel: options.mode === 'tun' ? options.tunnel : null,
-    io: options.dataPlane === 'packet' ? options.io : 'sockets',
+    io: { packet: options.io, macvtap: 'macvtap', proxy: 'sockets' }[options.dataPlane],
     scheduler: options.scheduler,
     requests: traffic.requests,
     failed: traffic.failed,
@@ -96,14 +96,11 @@ export async function runScenario(context: ScenarioContext): Promise<ScenarioOut
 }
 
 function daemonWordsFor({ dataPlane, io, mode, shards }: RunLabOptions, scenario: ScenarioKind): string[] {
-  if (dataPlane !== 'packet') return ['--data-plane', dataPlane];
+  if (dataPlane === 'proxy') return ['--data-plane', dataPlane];
   const ownFullNat = mode === 'fullnat' && scenario.setUpDirector === undefined;
-  return [
-    '--io',
-    io,
-    ...(shards === 1 ? [] : ['--shards', `${shards}`]),
-    ...(ownFullNat ? ['--snat', 'masquerade'] : []),
-  ];
+  const carrier = dataPlane === 'macvtap' ? ['--data-plane', dataPlane] : ['--io', io];
+  const shared = shards === 1 ? [] : ['--shards', `${shards}`];
+  return [...carrier, ...shared, ...(ownFullNat ? ['--snat', 'masquerade'] : [])];
 }
 
 /** As an operator would: by ldirectord.cf, or by `ipvsadm` where that has no words for it. */

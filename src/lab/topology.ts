@@ -24,7 +24,8 @@ export interface LabLink {
 export interface LabHost {
   /** Short name, part of the namespace's name: `rs1`. */
   readonly name: string;
-  readonly role: 'client' | 'director' | 'server';
+  /** `other`: a host that has no part in balancing, as a router or a stranger. */
+  readonly role: 'client' | 'director' | 'server' | 'other';
   readonly links: readonly LabLink[];
   /** Further addresses on `lo`, with prefix length. */
   readonly loopbackAddresses: readonly string[];

@@ -2,7 +2,8 @@
  * The far end of tunnels on a real server: `tunnel-server.js ipip|gue|gre ipv4|ipv6 GUE_PORT`. Takes IP packets out
  * of what arrives by raw sockets (GUE: a UDP socket) and gives them to this host's stack by another raw socket, as
  * a tunnel device of the kernel would. The inner packet is for an address of this host, so what is sent arrives
- * here, by `lo`. Writes one line when it is ready and ends when its standard input does.
+ * here, by `lo`. Writes one line when it is ready and ends when its standard input does; with `stay` behind the port
+ * it does not.
  */
 import { getLibc, type Libc, MSG_DONTWAIT, POLLIN, SOCK_CLOEXEC } from '../native/libc.ts';
 import { NativeMemory } from '../native/native-memory.ts';
@@ -62,7 +63,7 @@ function socketAddress(six: boolean, port: number, address?: Uint8Array): Uint8A
 }
 
 function main(): void {
-  const [tunnel, family, guePort] = process.argv.slice(2);
+  const [tunnel, family, guePort, stay] = process.argv.slice(2);
   const libc = getLibc();
   const outerSix = family === 'ipv6';
   const incoming = openIncoming(libc, tunnel, outerSix, Number(guePort));
@@ -73,7 +74,8 @@ function main(): void {
   const memory = new NativeMemory(libc, PACKET_AT + PACKET_BYTES_MAX);
   const fds = [STANDARD_INPUT, ...incoming.map((each) => each.fd)];
   fds.forEach((fd, i) => {
-    memory.view.setInt32(i * POLLFD_BYTES, fd, true);
+    // poll(2) ignores descriptors below 0.
+    memory.view.setInt32(i * POLLFD_BYTES, stay !== undefined && fd === STANDARD_INPUT ? -1 : fd, true);
     memory.view.setInt16(i * POLLFD_BYTES + 4, POLLIN, true);
   });
   const happened = (i: number) => memory.view.getInt16(i * POLLFD_BYTES + 6, true) !== 0;
@@ -99,7 +101,7 @@ function main(): void {
   for (;;) {
     if (libc.poll(memory.address, fds.length, WAIT_MS) <= 0) continue;
     // Nobody writes to it: it can only have ended.
-    if (happened(0)) return;
+    if (stay === undefined && happened(0)) return;
     incoming.forEach((each, i) => {
       if (happened(1 + i)) receive(each);
     });

@@ -18,7 +18,7 @@ export const GUE_PORT = 6080;
  * A kernel that knows tunnels, but has no device for ours, tells the sender that there is no such protocol. The
  * packets have arrived all the same, so nobody must hear that.
  */
-const NO_COMPLAINTS = `add table inet uipvs-lab
+export const NO_COMPLAINTS = `add table inet uipvs-lab
 add chain inet uipvs-lab out { type filter hook output priority 0; }
 add rule inet uipvs-lab out icmp type destination-unreachable drop
 add rule inet uipvs-lab out icmpv6 type { destination-unreachable, parameter-problem } drop`;

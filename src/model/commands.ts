@@ -5,6 +5,7 @@
 import type { ConnectionStatus } from './connection-status.ts';
 import type { DestinationKey, DestinationSpec } from './destination.ts';
 import type { MarkRule } from './mark-rule.ts';
+import type { PacketTrace, RehearsedPacket } from './packet-trace.ts';
 import type { ServiceKey, ServiceProtocol, ServiceSpec, ServiceStatus } from './service.ts';
 import type { SettingName, Timeouts } from './settings.ts';
 import type { SourceNatReport } from './source-nat-rule.ts';
@@ -42,6 +43,13 @@ export interface HelperStatus {
   readonly port: number;
   /** Connections it is bound to. */
   readonly connections: number;
+}
+
+export interface TracePage {
+  /** The oldest first. */
+  readonly traces: readonly PacketTrace[];
+  /** Packets that matched since the last reading, and that there was no room for. */
+  readonly missed: number;
 }
 
 export interface Page<T> {
@@ -96,6 +104,23 @@ export interface Commands {
   listSourceNatRules: { input: Record<never, never>; answer: SourceNatReport };
   /** Drops by reason, table fill, neighbour and link state: for status, metrics and tests. */
   getCounters: { input: Record<never, never>; answer: EngineCounters };
+  /** What would become of a packet now, and why. Nothing changes by it. EINVAL: it is no packet; ENODEV: no such link. */
+  rehearse: { input: RehearsedPacket; answer: PacketTrace };
+  /**
+   * What became of packets that match `filter` (model/packet-filter.ts) and `profile`, since the last reading of the
+   * trace with this `id`. It begins with the first reading, and ends with one of `limit` 0, or some seconds after the
+   * last. `snapBytes`: how much of each frame is kept. EINVAL, ENOMEM.
+   */
+  readTrace: {
+    input: {
+      readonly id: string;
+      readonly filter?: string;
+      readonly profile?: string;
+      readonly limit?: number;
+      readonly snapBytes?: number;
+    };
+    answer: TracePage;
+  };
   /** What the I/O back end counts, link by link. */
   getLinkCounters: { input: Record<never, never>; answer: { readonly links: readonly LinkCounters[] } };
 }
@@ -111,6 +136,10 @@ export interface LinkCounters {
   readonly transmitErrors: Readonly<Record<string, number>>;
   /** Frames that wait in the receive ring now, the most that were seen waiting, and how many it holds. */
   readonly ring: { readonly waiting: number; readonly peak: number; readonly slots: number } | null;
+  /** Back end xdp only: how the XDP program is attached and what went that way, or why there is none. */
+  readonly xdp?:
+    | { readonly mode: 'generic' | 'native'; readonly received: number; readonly transmitted: number }
+    | { readonly refused: string };
 }
 
 export interface EngineCounters {
@@ -177,5 +206,7 @@ export const COMMANDS: Readonly<Record<CommandName, { readonly changes: boolean;
   listMarkRules: { changes: false, summary: 'Rules that give packets firewall marks' },
   listSourceNatRules: { changes: false, summary: 'MASQUERADE and SNAT rules of the host that are followed' },
   getCounters: { changes: false, summary: 'Drops, passes and table fill of the data plane' },
+  rehearse: { changes: false, summary: 'What would become of a packet, and why; nothing changes' },
+  readTrace: { changes: false, summary: 'What became of packets that match a filter, and why' },
   getLinkCounters: { changes: false, summary: 'Frames, drops and send errors of each link' },
 };

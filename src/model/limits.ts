@@ -23,6 +23,11 @@ export const OUTBOX_FRAMES = 512;
 export const OUTBOX_FRAMES_MAX = 4096;
 export const OUTBOX_FRAME_BYTES = 9_280;
 
+/** Packets that are being watched at once, and what each watcher may leave unread: packets, and digits of their bytes. */
+export const TRACES_MAX = 8;
+export const TRACE_KEPT_MAX = 512;
+export const TRACE_KEPT_BYTES_MAX = 4 * 1024 * 1024;
+
 /** Frames per turn. */
 export const BATCH_FRAMES = 64;
 /** Largest frame a back end hands over: a 64 KiB super-frame with its headers. */

@@ -39,6 +39,8 @@ const MAP_FIXED = 0x10;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
 const MAP_NORESERVE = 0x4000;
 const EFD_NONBLOCK_CLOEXEC = 0x80800;
+/** The C library has no function of its own for bpf(2). */
+const BPF_CALL = process.arch === 'x64' ? 321 : 280;
 const AF_INET = 2;
 const AF_INET6 = 10;
 /** Room for small arguments: socket options, addresses, one counter. */
@@ -79,10 +81,12 @@ export interface Libc {
   /** Addresses that read as zeros and take no memory, to lay something over: `mapOver`, `mapZeros`. */
   reserve(length: number): number;
   /** Lays what a descriptor shares with the kernel (a packet ring) over addresses that were reserved. */
-  mapOver(address: number, length: number, fd: number): void;
+  mapOver(address: number, length: number, fd: number, offset?: number): void;
   /** Lays zeroed memory over addresses that were reserved. Whatever lay there is unmapped by it. */
   mapZeros(address: number, length: number): void;
   view(address: number, length: number): ArrayBuffer;
+  /** bpf(2): a command, and its `union bpf_attr` at `address`. Returns a descriptor or 0. Throws a LibcError. */
+  bpf(command: number, address: number, length: number): number;
   /** A counter that poll() sees; written by another thread to wake this one. */
   eventfd(): number;
   close(fd: number): void;
@@ -117,6 +121,7 @@ function bindLibc(): Libc {
   const mmap = ffi.bind('mmap', 'long', ['address', 'address', 'int', 'int', 'int', 'long']);
   const munmap = ffi.bind('munmap', 'int', ['address', 'address']);
   const eventfd = ffi.bind('eventfd', 'int', ['uint32', 'int']);
+  const syscall = ffi.bind('syscall', 'long', ['long', 'long', 'address', 'long']);
   const close = ffi.bind('close', 'int', ['int']);
   const interfaceIndex = ffi.bind('if_nametoindex', 'int', ['text']);
   const parse = ffi.bind('inet_pton', 'int', ['int', 'text', 'address']);
@@ -165,12 +170,13 @@ function bindLibc(): Libc {
     mmap: map,
     munmap: (address, length) => void checked('munmap', munmap(address, length)),
     reserve: (length) => checked('mmap', mmap(0, length, PROT_READ, MAP_PRIVATE_ANONYMOUS | MAP_NORESERVE, -1, 0)),
-    mapOver(address, length, fd) {
-      checked('mmap', mmap(address, length, PROT_READ_WRITE, MAP_SHARED | MAP_FIXED, fd, 0));
+    mapOver(address, length, fd, offset = 0) {
+      checked('mmap', mmap(address, length, PROT_READ_WRITE, MAP_SHARED | MAP_FIXED, fd, offset));
     },
     mapZeros(address, length) {
       checked('mmap', mmap(address, length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS | MAP_FIXED, -1, 0));
     },
+    bpf: (command, address, length) => checked('bpf', syscall(BPF_CALL, command, address, length)),
     eventfd: () => checked('eventfd', eventfd(0, EFD_NONBLOCK_CLOEXEC)),
     close: (fd) => void checked('close', close(fd)),
     interfaceIndex: (name) => interfaceIndex(name),

@@ -32,9 +32,9 @@ export class NativeReserve implements SharedMemory {
     this.#gaps = [{ at: 0, bytes: length }];
   }
 
-  /** Lays a descriptor's memory down. Returns where it begins, or -1: no room. Throws a LibcError. */
-  layRing(fd: number, length: number): number {
-    return this.#lay(length, (address, bytes) => this.#libc.mapOver(address, bytes, fd));
+  /** Lays a descriptor's memory, from `offset` on, down. Returns where it begins, or -1: no room. Throws a LibcError. */
+  layRing(fd: number, length: number, offset = 0): number {
+    return this.#lay(length, (address, bytes) => this.#libc.mapOver(address, bytes, fd, offset));
   }
 
   /** The same with zeroed memory. */

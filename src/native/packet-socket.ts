@@ -76,7 +76,7 @@ export interface PacketSocketOptions {
   /** Frames go straight to the card: no queueing discipline, no traffic control. */
   readonly bypassQueue?: boolean;
   /** Instructions that choose among the frames the filter keeps; `null`: all of them. */
-  readonly steering?: readonly FilterInstruction[] | null;
+  readonly filter?: readonly FilterInstruction[] | null;
   /** Called when all is set but the socket is not bound yet: the moment to make a ring. */
   readonly prepare?: (fd: number) => void;
 }
@@ -86,10 +86,10 @@ export interface PacketSocketOptions {
  * filter stands. Throws a LibcError, or an Error with the way out when rights are missing, or what `prepare` throws.
  */
 export function openPacketSocket(libc: Libc, options: PacketSocketOptions): number {
-  const { linkIndex, loopback, bypassQueue = false, steering = null, prepare } = options;
+  const { linkIndex, loopback, bypassQueue = false, filter = null, prepare } = options;
   const fd = createPacketSocket(libc);
   try {
-    setPacketFilter(libc, fd, loopback, steering);
+    setPacketFilter(libc, fd, loopback, filter);
     libc.setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
     libc.setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, 1);
     setBuffer(libc, fd, SO_RCVBUFFORCE, SO_RCVBUF, RECEIVE_BUFFER_BYTES);
@@ -155,11 +155,11 @@ export function setPacketFilter(
   libc: Libc,
   fd: number,
   loopback: boolean,
-  steering: readonly FilterInstruction[] | null,
+  filter: readonly FilterInstruction[] | null,
 ): void {
-  const filter = loopback ? LOOPBACK_FILTER : FILTER;
+  const always = loopback ? LOOPBACK_FILTER : FILTER;
   // What was the end is where the choice begins.
-  attachFilter(libc, fd, steering === null ? filter : [...filter.slice(0, -1), ...steering]);
+  attachFilter(libc, fd, filter === null ? always : [...always.slice(0, -1), ...filter]);
 }
 
 function attachFilter(libc: Libc, fd: number, filter: readonly FilterInstruction[]): void {

@@ -6,6 +6,7 @@ import { OWN_LOOPBACK_MAC, VNET_HEADER_BYTES } from '../native/packet-socket.ts'
 import type { PacketBatch } from '../wire/packet-batch.ts';
 import { carriesTcp, completeChecksum, payloadBytesMax, segmentCount, writeSegment } from '../wire/segment.ts';
 import { countTransmitError } from './counters.ts';
+import type { FrameSender } from './frame-sender.ts';
 import { clearHeader } from './offload-headers.ts';
 import type { Link, LinkCounters, PacketIoCounters } from './packet-io.ts';
 
@@ -15,7 +16,7 @@ const SOURCE_MAC_AT = 6;
 const SEGMENT_MEMORY_BYTES = 256 * 1024;
 const SEGMENT_HEADERS_BYTES_MAX = 160;
 
-export class LinkSender {
+export class LinkSender implements FrameSender {
   readonly link: Link;
   readonly fd: number;
   readonly #libc: Libc;
@@ -40,17 +41,12 @@ export class LinkSender {
     this.#queue = new MessageVector(libc, QUEUE_FRAMES);
   }
 
-  /** Whether the segments of super-frame `i` fit the link as they are; nobody behind us would ask. */
   takesSegments({ bytes, start, end, segmentBytes }: PacketBatch, i: number): boolean {
     const wanted = segmentBytes[i] as number;
     if (wanted + SEGMENT_HEADERS_BYTES_MAX <= this.link.mtu) return true;
     return wanted <= payloadBytesMax(bytes, start[i] as number, end[i] as number, this.link.mtu);
   }
 
-  /**
-   * Queues the frame `memory[start..end)`, which has its virtio-net header in front. It must not change before
-   * the next `flush`. Returns the frames handed to the link because the queue was full.
-   */
   queue(memory: SharedMemory, start: number, end: number, segmentBytes: number): number {
     const sent = this.#queued === QUEUE_FRAMES || this.#memory !== memory ? this.flush() : 0;
     if (this.link.loopback) memory.bytes.set(OWN_LOOPBACK_MAC, start + SOURCE_MAC_AT);
@@ -63,7 +59,6 @@ export class LinkSender {
     return sent;
   }
 
-  /** Hands the queued frames to the link in their order and returns how many it took; the others are counted. */
   flush(): number {
     const queued = this.#queued;
     this.#queued = 0;
@@ -92,10 +87,6 @@ export class LinkSender {
     return sent;
   }
 
-  /**
-   * Sends the super-frame `memory[start..end)` cut into frames that fit, after all that is queued. Returns the
-   * frames handed over: what was queued, and one for the super-frame when all of it was taken.
-   */
   sendSegmented(memory: SharedMemory, start: number, end: number, segmentBytes: number): number {
     const sent = this.flush();
     if (this.link.loopback) memory.bytes.set(OWN_LOOPBACK_MAC, start + SOURCE_MAC_AT);

@@ -6,7 +6,7 @@
 import type { SharedMemory } from '../native/native-memory.ts';
 import { VNET_HEADER_BYTES, VNET_NEEDS_CHECKSUM } from '../native/packet-socket.ts';
 import { FrameFlag, NO_LINK, type PacketBatch } from '../wire/packet-batch.ts';
-import { completeChecksum } from '../wire/segment.ts';
+import { completeChecksum, looksPartial } from '../wire/segment.ts';
 
 /** Fields of the header, little-endian. */
 const FLAGS = 0;
@@ -16,9 +16,12 @@ const SEGMENT_BYTES = 4;
 const CHECKSUM_START = 6;
 const CHECKSUM_OFFSET = 8;
 
+/** No call needs the address of a header. */
+type HeaderMemory = Pick<SharedMemory, 'bytes' | 'view'>;
+
 export class OffloadHeaders {
   readonly #batch: PacketBatch;
-  readonly #memory: SharedMemory;
+  readonly #memory: HeaderMemory;
   /** Frames of the last fill; what lies behind them was put there by someone else, and nothing is known about it. */
   #filled = 0;
   /** Where each frame began when it came, and what was said about it; offsets count from there. */
@@ -28,7 +31,7 @@ export class OffloadHeaders {
   readonly #checksumStart: Uint16Array;
   readonly #checksumOffset: Uint16Array;
 
-  constructor(batch: PacketBatch, memory: SharedMemory) {
+  constructor(batch: PacketBatch, memory: HeaderMemory) {
     this.#batch = batch;
     this.#memory = memory;
     this.#start = new Int32Array(batch.capacity);
@@ -62,6 +65,14 @@ export class OffloadHeaders {
     this.#checksumStart[i] = 0;
     if (i >= this.#filled) this.#filled = i + 1;
     if (partial || segmentation !== 0) this.#keepOffsets(i, headerAt);
+  }
+
+  /** The same for a frame that came without a header; nothing is in front of it but room. */
+  takeBare(i: number, start: number, end: number, linkIndex: number): void {
+    clearHeader(this.#memory.bytes, start - VNET_HEADER_BYTES);
+    this.take(i, start, end, linkIndex);
+    // Nobody has said whether the checksum is finished, but it can be seen.
+    if (looksPartial(this.#memory.bytes, start, end)) this.#batch.flags[i] = FrameFlag.PARTIAL_CHECKSUM;
   }
 
   #keepOffsets(i: number, headerAt: number): void {

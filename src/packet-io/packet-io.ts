@@ -1,6 +1,7 @@
 /** Where frames come from and go to. One interface for a kernel socket, libpcap, memory and capture files. */
 import type { BpfInstruction } from '../wire/bpf.ts';
 import type { PacketBatch } from '../wire/packet-batch.ts';
+import type { Steering } from './steering.ts';
 
 export interface Link {
   /** Interface index: what `PacketBatch.ingress` and `.egress` hold. */
@@ -11,6 +12,9 @@ export interface Link {
   readonly mtu: number;
   readonly loopback: boolean;
 }
+
+/** Which frames the kernel lets through; `null`: all. */
+export type FrameFilter = readonly BpfInstruction[] | null;
 
 export interface PacketIo {
   readonly links: readonly Link[];
@@ -40,9 +44,11 @@ export interface PacketIo {
    * all). What the kernel refuses, for want of memory, ends the choosing: then everything is received. Absent where
    * nobody asks the kernel.
    */
-  steer?(program: readonly BpfInstruction[] | null): void;
+  filter?(program: FrameFilter): void;
   /** The kernel chooses now. */
-  readonly steers?: boolean;
+  readonly filters?: boolean;
+  /** Only of back ends that take frames away from the host's stack: what they may take. */
+  readonly steering?: Steering | undefined;
   readonly counters: PacketIoCounters;
   /** The same link by link, with the state of each ring. Asked about once a second; absent where nobody keeps them. */
   linkCounters?(): readonly LinkCounters[];
@@ -63,6 +69,14 @@ export interface LinkCounters extends PacketIoCounters {
   readonly link: string;
   /** Frames that wait in the receive ring now, the most that were seen waiting, and how many it holds. */
   ring: { readonly waiting: number; readonly peak: number; readonly slots: number } | null;
+  /** Only where AF_XDP is wanted: how frames are taken and how many went that way, or why none do. */
+  readonly xdp?: XdpCounters | { readonly refused: string };
+}
+
+export interface XdpCounters {
+  readonly mode: 'generic' | 'native';
+  readonly received: number;
+  readonly transmitted: number;
 }
 
 /** What the operator may choose. Back ends take what means something to them. */
@@ -73,6 +87,10 @@ export interface PacketIoOptions {
   readonly bypassQueue?: boolean;
   /** Frames a receive ring holds, about, on a link with the usual MTU; others get the same memory. */
   readonly ringSlots?: number;
+  /** How XDP programs are attached. Absent: `generic`, which works with every driver. */
+  readonly xdpMode?: 'generic' | 'native';
+  /** XDP programs take every frame, not only those that were claimed: for tests of that back end. */
+  readonly xdpTakesAll?: boolean;
 }
 
 export class PacketIoError extends Error {
@@ -85,10 +103,12 @@ export interface PacketIoKind {
   readonly summary: string;
   /** Where it must run: in a worker thread, or on a process's main thread. */
   readonly thread: 'any' | 'main';
+  /** It reads a tap, which must be set up and fed by rules before it is opened; absent: it needs nothing of the kind. */
+  readonly tap?: true;
   /** `null`: works here; otherwise the reason why not, as one sentence with the way out. */
   unavailable(): Promise<string | null>;
   /** Several workers may read the same links, each the frames it is told to. */
-  readonly steers?: true;
+  readonly sharable?: true;
   open(options?: PacketIoOptions): Promise<PacketIo>;
   /** How this process reaches the system's calls, or `null` when it does not matter. */
   provider?(): string | null;

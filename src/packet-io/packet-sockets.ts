@@ -6,14 +6,15 @@
 import { type Libc, LibcError, POLLERR, POLLIN } from '../native/libc.ts';
 import { NativeMemory, type SharedMemory } from '../native/native-memory.ts';
 import { readPacketDrops, setPacketFilter, takeSocketError, VNET_HEADER_BYTES } from '../native/packet-socket.ts';
-import type { BpfInstruction } from '../wire/bpf.ts';
 import { FrameFlag, type PacketBatch } from '../wire/packet-batch.ts';
 import { completeChecksum } from '../wire/segment.ts';
 import { AdaptiveSpin } from './adaptive-spin.ts';
 import { countTransmitError, createCounters, createLinkCounters } from './counters.ts';
+import type { FrameSender } from './frame-sender.ts';
 import { LinkSender } from './link-sender.ts';
 import { clearHeader, type OffloadHeaders } from './offload-headers.ts';
 import {
+  type FrameFilter,
   type Link,
   type LinkCounters,
   type PacketIo,
@@ -21,9 +22,7 @@ import {
   PacketIoError,
   type PacketIoOptions,
 } from './packet-io.ts';
-
-/** Which frames the kernel lets through; `null`: all. */
-export type Steering = readonly BpfInstruction[] | null;
+import type { Steering } from './steering.ts';
 
 /** A batch and the memory it lies in. */
 export interface Arena {
@@ -42,6 +41,12 @@ export interface LinkSource<A extends Arena> {
   /** Whether frames wait, as far as that can be seen without a system call. */
   readonly readable: boolean;
   readonly ring: LinkCounters['ring'];
+  /** More descriptors that become readable when frames come. */
+  readonly otherFds?: readonly number[];
+  /** What is to be said about the link besides. */
+  readonly xdp?: LinkCounters['xdp'];
+  /** Frames lost since the last call, beyond those that the packet socket counts. */
+  takeDrops?(): number;
   close(): void;
 }
 
@@ -50,7 +55,18 @@ export interface Reception<A extends Arena> {
   readonly asksBySystemCall: boolean;
   createArena(frames: number): A;
   /** Throws what says why the link cannot be opened; then nothing is left open. */
-  open(link: Link, counters: LinkCounters, steering: Steering): LinkSource<A>;
+  open(link: Link, counters: LinkCounters, filter: FrameFilter): LinkSource<A>;
+  /** Absent: frames leave by the packet socket alone. `own` is that way. */
+  createSender?(source: LinkSource<A>, own: LinkSender, counters: SenderCounters): FrameSender;
+  readonly steering?: Steering;
+  /** After the last link. */
+  close?(): void;
+}
+
+/** Whoever sends frames counts them in both: those of the link, and those of the whole back end. */
+export interface SenderCounters {
+  readonly link: LinkCounters;
+  readonly totals: PacketIoCounters;
 }
 
 /** Frames of other makers are copied here before they are sent. */
@@ -63,14 +79,14 @@ const SHARE_FRAMES_MIN = 8;
 const WAIT_MS_MAX = 1000;
 const DROPS_INTERVAL_MS = 1000;
 const POLLFD_BYTES = 8;
-const POLL_LINKS_MAX = 4096 / POLLFD_BYTES - 1;
+const POLL_FDS_MAX = 4096 / POLLFD_BYTES;
 /** Looks between two looks at the clock, which costs more than they do. */
 const LOOKS_PER_CLOCK = 8;
 
 interface Attached<A extends Arena> {
   readonly link: Link;
   readonly source: LinkSource<A>;
-  readonly sender: LinkSender;
+  readonly sender: FrameSender;
   readonly counters: LinkCounters;
 }
 
@@ -88,14 +104,15 @@ export class PacketSockets<A extends Arena> implements PacketIo {
   /** The one that was filled last. */
   #filled: A | null = null;
   readonly #scratch: NativeMemory;
-  /** struct pollfd of the wake-up, then of every link. */
+  /** struct pollfd of the wake-up, then of every link's packet socket, then of whatever else links listen to. */
   readonly #pollFds: NativeMemory;
+  #pollCount = 0;
   /** The link whose turn is first in the next `receive`. */
   #first = 0;
   #dropsReadAtMs = 0;
   #framesSinceWait = 0;
   #closed = false;
-  #steering: Steering = null;
+  #filter: FrameFilter = null;
 
   /** `name`: that of the back end, for errors. */
   constructor(name: string, libc: Libc, reception: Reception<A>, { spinUs = 0 }: PacketIoOptions) {
@@ -113,6 +130,10 @@ export class PacketSockets<A extends Arena> implements PacketIo {
     return this.#links.map((each) => each.link);
   }
 
+  get steering(): Steering | undefined {
+    return this.#reception.steering;
+  }
+
   get counters(): PacketIoCounters {
     const nowMs = performance.now();
     if (nowMs - this.#dropsReadAtMs >= DROPS_INTERVAL_MS) {
@@ -128,12 +149,12 @@ export class PacketSockets<A extends Arena> implements PacketIo {
       ...counters,
       transmitErrors: { ...counters.transmitErrors },
       ring: source.ring,
+      ...(source.xdp === undefined ? {} : { xdp: source.xdp }),
     }));
   }
 
   attach(link: Link): void {
     this.detach(link.index);
-    if (this.#links.length >= POLL_LINKS_MAX) throw new PacketIoError(`more than ${POLL_LINKS_MAX} links`);
     const counters = createLinkCounters(link.name);
     let source: LinkSource<A>;
     try {
@@ -141,7 +162,12 @@ export class PacketSockets<A extends Arena> implements PacketIo {
     } catch (cause) {
       throw new PacketIoError(`cannot serve link ${link.name}: ${(cause as Error).message}`, { cause });
     }
-    const sender = new LinkSender(this.#libc, link, source.fd, counters, this.#totals);
+    if (this.#pollCount + 1 + (source.otherFds?.length ?? 0) > POLL_FDS_MAX) {
+      source.close();
+      throw new PacketIoError(`cannot serve link ${link.name}: there are too many links`);
+    }
+    const own = new LinkSender(this.#libc, link, source.fd, counters, this.#totals);
+    const sender = this.#reception.createSender?.(source, own, { link: counters, totals: this.#totals }) ?? own;
     const attached = { link, source, sender, counters };
     this.#links.push(attached);
     this.#byIndex.set(link.index, attached);
@@ -150,9 +176,9 @@ export class PacketSockets<A extends Arena> implements PacketIo {
 
   #open(link: Link, counters: LinkCounters): LinkSource<A> {
     try {
-      return this.#reception.open(link, counters, this.#steering);
+      return this.#reception.open(link, counters, this.#filter);
     } catch (error) {
-      if (this.#steering === null || !(error instanceof LibcError) || error.code !== 'ENOMEM') throw error;
+      if (this.#filter === null || !(error instanceof LibcError) || error.code !== 'ENOMEM') throw error;
       this.#setFilters(null);
       return this.#reception.open(link, counters, null);
     }
@@ -179,7 +205,7 @@ export class PacketSockets<A extends Arena> implements PacketIo {
     }
   }
 
-  steer(program: Steering): void {
+  filter(program: FrameFilter): void {
     try {
       this.#setFilters(program);
     } catch (error) {
@@ -188,12 +214,12 @@ export class PacketSockets<A extends Arena> implements PacketIo {
     }
   }
 
-  get steers(): boolean {
-    return this.#steering !== null;
+  get filters(): boolean {
+    return this.#filter !== null;
   }
 
-  #setFilters(program: Steering): void {
-    this.#steering = program;
+  #setFilters(program: FrameFilter): void {
+    this.#filter = program;
     for (const { source, link } of this.#links) setPacketFilter(this.#libc, source.fd, link.loopback, program);
   }
 
@@ -347,11 +373,12 @@ export class PacketSockets<A extends Arena> implements PacketIo {
     if (this.#closed) return;
     this.#closed = true;
     for (const each of this.links) this.detach(each.index);
+    this.#reception.close?.();
     this.#libc.close(this.wakeFd);
   }
 
   #poll(timeoutMs: number): number {
-    return this.#libc.poll(this.#pollFds.address, 1 + this.#links.length, timeoutMs);
+    return this.#libc.poll(this.#pollFds.address, this.#pollCount, timeoutMs);
   }
 
   #readable(place: number): boolean {
@@ -359,7 +386,9 @@ export class PacketSockets<A extends Arena> implements PacketIo {
   }
 
   #listPollFds(): void {
-    const fds = [this.wakeFd, ...this.#links.map((each) => each.source.fd)];
+    const others = this.#links.flatMap((each) => each.source.otherFds ?? []);
+    const fds = [this.wakeFd, ...this.#links.map((each) => each.source.fd), ...others];
+    this.#pollCount = fds.length;
     fds.forEach((fd, i) => {
       this.#pollFds.view.setInt32(i * POLLFD_BYTES, fd, true);
       this.#pollFds.view.setInt16(i * POLLFD_BYTES + 4, POLLIN, true);
@@ -369,7 +398,7 @@ export class PacketSockets<A extends Arena> implements PacketIo {
 
   #readDrops({ source, counters }: Attached<A>): void {
     try {
-      const drops = readPacketDrops(this.#libc, source.fd);
+      const drops = readPacketDrops(this.#libc, source.fd) + (source.takeDrops?.() ?? 0);
       counters.receiveDrops += drops;
       this.#totals.receiveDrops += drops;
     } catch {

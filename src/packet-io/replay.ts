@@ -9,11 +9,12 @@
  *     }
  */
 import { statSync } from 'node:fs';
-import type { CapturedPacket, CaptureInterface } from '../wire/capture-format.ts';
+import { type CapturedPacket, CaptureFileError, type CaptureInterface } from '../wire/capture-format.ts';
 import { PacketBatch } from '../wire/packet-batch.ts';
 import { CaptureFileReader } from './capture-file-reader.ts';
 import { type Link, type PacketIo, type PacketIoCounters, PacketIoError } from './packet-io.ts';
-import { ethernetFrameOf } from './replay-frame.ts';
+import { padCutFrame } from './replay-cut.ts';
+import { ethernetFrameOf, type NoFrame } from './replay-frame.ts';
 import { ReplayOutput } from './replay-output.ts';
 
 export interface ReplayOptions {
@@ -30,6 +31,11 @@ export interface ReplayOptions {
 /** Longest frame handed over; longer ones are counted as drops. */
 const FRAME_BYTES_MAX = 65_536 + 128;
 const NS_PER_MS = 1_000_000n;
+/** A packet so much later than the one before it has no time that one could believe: a year. */
+const GAP_NS_MAX = 366n * 86_400_000n * NS_PER_MS;
+
+/** Why a packet of the file was not received. */
+export type PassedOver = NoFrame | 'outbound' | 'too-long' | 'detached';
 
 export class ReplayIo implements PacketIo {
   readonly counters: PacketIoCounters = { received: 0, transmitted: 0, receiveDrops: 0, transmitErrors: {} };
@@ -43,7 +49,17 @@ export class ReplayIo implements PacketIo {
   #timeMs = 0;
   #next: CapturedPacket | null = null;
   #nextTimeMs = 0;
+  #nextNumber = 0;
   #failure: Error | null = null;
+  /** Packets that were not received, by reason. */
+  readonly passedOver: Partial<Record<PassedOver, number>> = {};
+  /** About the frames of the last fill, slot by slot. */
+  #lastBatch: PacketBatch | null = null;
+  #slotNs = new BigInt64Array(0);
+  #slotMs = new Float64Array(0);
+  #slotNumbers = new Float64Array(0);
+  #slotCapturedBytes = new Int32Array(0);
+  #lastNs = 0n;
 
   /** Throws PacketIoError when a file cannot be opened, CaptureFileError when the input is no capture file. */
   constructor(options: ReplayOptions) {
@@ -82,6 +98,37 @@ export class ReplayIo implements PacketIo {
     return this.#startNs ?? 0n;
   }
 
+  /** Nanoseconds since 1970 at this moment: `timeMs`, or the time of the last packet when that is in the same millisecond. */
+  get nowNs(): bigint {
+    const ns = this.startNs + BigInt(Math.floor(this.#timeMs)) * NS_PER_MS;
+    return ns > this.#lastNs ? ns : this.#lastNs;
+  }
+
+  /** Of a frame of the last fill: when it was captured, in nanoseconds since 1970. */
+  timeNsOf(slot: number): bigint {
+    return this.#slotNs[slot] as bigint;
+  }
+
+  /** Of a frame of the last fill: which packet of the file it is, counted from 1. */
+  numberOf(slot: number): number {
+    return this.#slotNumbers[slot] as number;
+  }
+
+  /** Of a frame of the last fill: so many of its bytes were in the file; the rest the capture had cut off. */
+  capturedBytesOf(slot: number): number {
+    return this.#slotCapturedBytes[slot] as number;
+  }
+
+  /** Bytes of the file that were read so far. */
+  get bytesRead(): number {
+    return this.#input.bytesRead;
+  }
+
+  /** Packets of the file that were read so far. */
+  get packetsRead(): number {
+    return this.#input.packets;
+  }
+
   attach(link: Link): void {
     this.#attached.set(link.index, link);
   }
@@ -98,16 +145,52 @@ export class ReplayIo implements PacketIo {
   /** Packets that are due at `timeMs`. Throws CaptureFileError where the file is damaged, after the packets before. */
   receive(batch: PacketBatch): number {
     batch.clear();
+    this.#makeSlots(batch);
     while (this.#next !== null && this.#nextTimeMs <= this.#timeMs && batch.count < batch.capacity) {
-      const link = this.#interfaceLinks[this.#next.interfaceIndex] as Link;
-      const linkType = (this.#input.interfaces[this.#next.interfaceIndex] as CaptureInterface).linkType;
-      const frame = this.#attached.has(link.index) ? ethernetFrameOf(this.#next.data, linkType, link.mac) : null;
-      if (frame === null || batch.push(frame, link.index) < 0) this.counters.receiveDrops++;
+      this.#take(batch, this.#next);
       this.#readAhead();
     }
     this.counters.received += batch.count;
     if (batch.count === 0 && this.#next === null && this.#failure !== null) throw this.#failure;
     return batch.count;
+  }
+
+  #take(batch: PacketBatch, packet: CapturedPacket): void {
+    const link = this.#interfaceLinks[packet.interfaceIndex] as Link;
+    if (!this.#attached.has(link.index)) {
+      this.#passOver('detached');
+      return;
+    }
+    const { linkType } = this.#input.interfaces[packet.interfaceIndex] as CaptureInterface;
+    const frame = ethernetFrameOf(packet.data, linkType, link.mac);
+    if (typeof frame === 'string') {
+      this.#passOver(frame);
+      return;
+    }
+    const slot = batch.push(padCutFrame(frame, packet.originalBytes - packet.data.length), link.index);
+    if (slot < 0) {
+      this.#passOver('too-long');
+      return;
+    }
+    this.#slotNs[slot] = packet.timestampNs;
+    this.#slotMs[slot] = this.#nextTimeMs;
+    this.#slotNumbers[slot] = this.#nextNumber;
+    this.#slotCapturedBytes[slot] = frame.length;
+    if (packet.timestampNs > this.#lastNs) this.#lastNs = packet.timestampNs;
+  }
+
+  #passOver(reason: PassedOver): void {
+    this.passedOver[reason] = (this.passedOver[reason] ?? 0) + 1;
+    if (reason !== 'outbound') this.counters.receiveDrops++;
+  }
+
+  #makeSlots(batch: PacketBatch): void {
+    this.#lastBatch = batch;
+    if (this.#slotNs.length >= batch.capacity) return;
+    this.#slotNs = new BigInt64Array(batch.capacity);
+    this.#slotMs = new Float64Array(batch.capacity);
+    this.#slotNumbers = new Float64Array(batch.capacity);
+    this.#slotCapturedBytes = new Int32Array(batch.capacity);
   }
 
   transmit(batch: PacketBatch): number {
@@ -120,7 +203,9 @@ export class ReplayIo implements PacketIo {
         this.counters.transmitErrors['ENODEV'] = (this.counters.transmitErrors['ENODEV'] ?? 0) + 1;
         continue;
       }
-      const timeNs = this.startNs + BigInt(Math.floor(this.#timeMs)) * NS_PER_MS;
+      // What comes and goes in the same millisecond keeps the whole resolution of the file.
+      const isFresh = batch === this.#lastBatch && this.#slotMs[slot] === this.#timeMs;
+      const timeNs = isFresh ? this.timeNsOf(slot) : this.nowNs;
       this.#output?.frame(link, batch.bytes.subarray(batch.start[slot], batch.end[slot]), timeNs);
       sent++;
     }
@@ -142,15 +227,24 @@ export class ReplayIo implements PacketIo {
   /** Fetches the next packet to be received. What is wrong with the file is told when its turn comes. */
   #readAhead(): void {
     try {
-      do this.#next = this.#input.next();
-      while (this.#next?.direction === 'outbound');
+      do {
+        this.#next = this.#input.next();
+        if (this.#next?.direction === 'outbound') this.#passOver('outbound');
+      } while (this.#next?.direction === 'outbound');
     } catch (error) {
       this.#next = null;
       this.#failure = error as Error;
     }
     this.#describeLinks();
     if (this.#next === null) return;
+    this.#nextNumber = this.#input.packets;
     this.#startNs ??= this.#next.timestampNs;
+    if (this.#next.timestampNs - (this.#lastNs === 0n ? this.#startNs : this.#lastNs) > GAP_NS_MAX) {
+      const problem = 'its time is more than a year after that of the packet before it';
+      this.#failure = new CaptureFileError(this.#input.bytesRead, problem, this.#nextNumber);
+      this.#next = null;
+      return;
+    }
     const timeMs = Number((this.#next.timestampNs - this.#startNs) / NS_PER_MS);
     // Times that run backwards are not followed: the packet comes with the one before it.
     this.#nextTimeMs = Math.max(this.#nextTimeMs, timeMs);

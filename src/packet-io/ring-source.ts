@@ -14,13 +14,13 @@ import { createPacketRing, type PacketRing, SLOT_BYTES_MIN } from '../native/pac
 import { openPacketSocket, VNET_HEADER_BYTES } from '../native/packet-socket.ts';
 import { HEADROOM_BYTES, PacketBatch } from '../wire/packet-batch.ts';
 import { OffloadHeaders } from './offload-headers.ts';
-import { type Link, type LinkCounters, PacketIoError, type PacketIoOptions } from './packet-io.ts';
-import type { Arena, LinkSource, Reception, Steering } from './packet-sockets.ts';
+import { type FrameFilter, type Link, type LinkCounters, PacketIoError, type PacketIoOptions } from './packet-io.ts';
+import type { Arena, LinkSource, Reception } from './packet-sockets.ts';
 
 /** Addresses, not memory: what is not in use costs nothing. Offsets into it stay small integers everywhere. */
-const RESERVE_BYTES = 1024 * 1024 * 1024;
+export const RESERVE_BYTES = 1024 * 1024 * 1024;
 /** A burst of so many frames of the usual length is kept while we are at work elsewhere. They take 8 MiB. */
-const RING_SLOTS_DEFAULT = 4096;
+export const RING_SLOTS_DEFAULT = 4096;
 /** Links with a larger MTU get slots of this length: loopback's frames are mostly short all the same. */
 const SLOT_FRAME_BYTES_MAX = 9216;
 /** Room behind a frame: payload may be rewritten to something longer. */
@@ -34,7 +34,7 @@ const PEAK_STEPS = 8;
 /** Errors that say nothing about a frame, one after the other, before the rest of a fill is given up. */
 const BAD_CALLS_MAX = 8;
 
-interface RingArena extends Arena {
+export interface RingArena extends Arena {
   /** Where the batch's own slots begin. */
   readonly ownAt: number;
   /** Super-frames that are to be fetched from the socket's queue, and their places in the batch. */
@@ -42,8 +42,12 @@ interface RingArena extends Arena {
   readonly fetchPlace: Int32Array;
 }
 
-export function ringReception(libc: Libc, options: PacketIoOptions): Reception<RingArena> {
-  const reserve = new NativeReserve(libc, RESERVE_BYTES);
+/** `reserve`: where rings and batches are laid. */
+export function ringReception(
+  libc: Libc,
+  options: PacketIoOptions,
+  reserve = new NativeReserve(libc, RESERVE_BYTES),
+): Reception<RingArena> {
   const unused = new FinalizationRegistry<{ at: number; length: number }>(({ at, length }) => reserve.lift(at, length));
   return {
     asksBySystemCall: false,
@@ -55,7 +59,7 @@ export function ringReception(libc: Libc, options: PacketIoOptions): Reception<R
       unused.register(arena.batch, { at, length });
       return arena;
     },
-    open: (link, counters, steering) => new RingSource(libc, reserve, link, options, counters, steering),
+    open: (link, counters, filter) => new RingSource(libc, reserve, link, options, counters, filter),
   };
 }
 
@@ -97,7 +101,7 @@ class RingSource implements LinkSource<RingArena> {
     link: Link,
     options: PacketIoOptions,
     counters: LinkCounters,
-    steering: Steering,
+    filter: FrameFilter,
   ) {
     const { bypassQueue = false, ringSlots = RING_SLOTS_DEFAULT } = options;
     this.#libc = libc;
@@ -110,7 +114,7 @@ class RingSource implements LinkSource<RingArena> {
     };
     try {
       const { index: linkIndex, loopback } = link;
-      this.fd = openPacketSocket(libc, { linkIndex, loopback, bypassQueue, steering, prepare });
+      this.fd = openPacketSocket(libc, { linkIndex, loopback, bypassQueue, filter, prepare });
       this.#ring = made[0] as PacketRing;
     } catch (error) {
       made[0]?.remove();

@@ -1,6 +1,16 @@
 /** From src/ and native-free/ to dist/: TypeScript's compiler, the programs in dist/bin made executable, manual pages, completions. */
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { installCompiler } from './packages.mjs';
 import { run, say } from './terminal.mjs';
@@ -19,6 +29,8 @@ const IMPORTS = {
   src: (text) => text.replaceAll(/(['"])\.\.\/((?:\.\.\/)+native-free\/)/g, '$1$2'),
   'native-free': (text) => text.replaceAll(/(['"](?:\.\.\/)+)src\//g, '$1'),
 };
+/** Chapters of `uipvs learn`, which it reads as they are. */
+const TEXTS = 'src/lessons';
 /** What the built `uipvs` writes itself: the word that does, and where to. */
 const DOCUMENTS = { man: 'dist/man', completion: 'dist/completions' };
 
@@ -37,6 +49,7 @@ function filesBelow(folder, ending) {
 function fingerprint(root) {
   const hash = createHash('sha256');
   const files = SOURCES.flatMap(({ from }) => filesBelow(join(root, from), '.ts').map((file) => join(from, file)));
+  files.push(...filesBelow(join(root, TEXTS), '.md').map((file) => join(TEXTS, file)));
   for (const file of [...files.sort(), 'tsconfig.json', 'package-lock.json']) {
     const { mtimeMs, size } = statSync(join(root, file));
     hash.update(`${file} ${mtimeMs} ${size}\n`);
@@ -72,6 +85,11 @@ function putInPlace(root) {
     }
   }
   rmSync(join(root, EMITTED), { recursive: true, force: true });
+  for (const file of filesBelow(join(root, TEXTS), '.md')) {
+    const target = join(root, 'dist/lessons', file);
+    mkdirSync(dirname(target), { recursive: true });
+    copyFileSync(join(root, TEXTS, file), target);
+  }
 }
 
 /**

@@ -10,6 +10,12 @@ const random: SchedulerKind = {
       const usable = service.destinations.filter((it) => it.weight > 0 && !it.overloaded);
       return usable[Math.floor(environment.random() * usable.length)] ?? null;
     },
+    explain: () => ({
+      chosen: null,
+      rule: 'any usable server by chance',
+      steps: ['whom chance would draw cannot be told beforehand'],
+      candidates: [],
+    }),
     destinationsChanged() {},
   }),
 };

@@ -5,12 +5,35 @@
 
 /** Link types we read. Registry: https://www.tcpdump.org/linktypes.html */
 export const LinkType = {
+  /** BSD loopback: four bytes, the address family in the byte order of the host that captured. */
+  NULL: 0,
   ETHERNET: 1,
   /** An IPv4 or IPv6 packet without a link header. */
   RAW: 101,
+  /** The same as NULL in network byte order. */
+  LOOP: 108,
   /** Linux "cooked" capture: 16 bytes instead of the link header. */
   LINUX_SLL: 113,
+  IPV4: 228,
+  IPV6: 229,
+  /** Its second version, with 20 bytes: what `tcpdump -i any` writes today. */
+  LINUX_SLL2: 276,
 } as const;
+
+/** Those that people meet and that hold no packets we could read, by name. */
+const FOREIGN_LINK_TYPES: Readonly<Record<number, string>> = {
+  9: 'PPP',
+  51: 'PPP over Ethernet session',
+  105: 'IEEE 802.11 wireless LAN',
+  127: '802.11 with radiotap header: capture without monitor mode',
+  147: 'user-defined',
+  187: 'Bluetooth HCI',
+  189: 'USB',
+  195: 'IEEE 802.15.4',
+  220: 'USB',
+  227: 'CAN bus',
+  253: 'netlink',
+};
 
 /** Longest packet a file may hold; the bound that libpcap uses for these link types. */
 export const CAPTURE_PACKET_BYTES_MAX = 262_144;
@@ -65,18 +88,26 @@ export class CaptureFileError extends Error {
   override readonly name = 'CaptureFileError';
   /** Offset in the file of the structure that is wrong, in bytes. */
   readonly offset: number;
+  /** Without the place. */
+  readonly problem: string;
+  /** The packet it is about, counted from 1, or 0: none. */
+  readonly packetNumber: number;
 
-  constructor(offset: number, problem: string) {
-    super(`capture file, byte ${offset}: ${problem}`);
+  constructor(offset: number, problem: string, packetNumber = 0) {
+    super(`capture file, ${packetNumber > 0 ? `packet ${packetNumber}, ` : ''}byte ${offset}: ${problem}`);
     this.offset = offset;
+    this.problem = problem;
+    this.packetNumber = packetNumber;
   }
 }
 
 export function checkLinkType(linkType: number, offset: number): void {
   for (const known of Object.values(LinkType)) if (known === linkType) return;
+  const name = FOREIGN_LINK_TYPES[linkType];
   throw new CaptureFileError(
     offset,
-    `link type ${linkType} cannot be read, only Ethernet (1), raw IP (101) and Linux cooked capture (113)`,
+    `link type ${linkType}${name === undefined ? '' : ` (${name})`} cannot be read, only Ethernet (1), raw IP (101, 228, ` +
+      '229), Linux cooked capture (113, 276) and BSD loopback (0, 108)',
   );
 }
 

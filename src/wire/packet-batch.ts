@@ -46,6 +46,8 @@ export class PacketBatch {
   readonly segmentBytes: Uint16Array;
   /** What the engine decided about each frame, by number (engine/verdict.ts). */
   readonly verdict: Uint8Array;
+  /** Why, by number (the same file). */
+  readonly reason: Uint8Array;
   /** Firewall mark of the frame, 0 for none. */
   readonly mark: Uint32Array;
 
@@ -61,6 +63,7 @@ export class PacketBatch {
     this.flags = new Uint8Array(capacity);
     this.segmentBytes = new Uint16Array(capacity);
     this.verdict = new Uint8Array(capacity);
+    this.reason = new Uint8Array(capacity);
     this.mark = new Uint32Array(capacity);
   }
 

@@ -27,6 +27,7 @@ export interface PcapngWriterOptions {
   readonly littleEndian?: boolean;
 }
 
+const textEncoder = new TextEncoder();
 const NANOSECONDS = 9;
 const FLAG_INBOUND = 1;
 const FLAG_OUTBOUND = 2;
@@ -121,7 +122,7 @@ export class PcapngWriter {
   }
 
   #textOption(code: number, text: string): Uint8Array {
-    return this.#option(code, new TextEncoder().encode(text));
+    return this.#option(code, textEncoder.encode(text));
   }
 
   #flagsOption(flags: number): Uint8Array {

@@ -98,7 +98,7 @@ describe('bash', () => {
     [['uipvs', 'connections', '--limit', ''], []],
     [
       ['uipvsd', '--io', ''],
-      ['packet-ring', 'packet-mmsg', 'pcap'],
+      ['packet-ring', 'packet-mmsg', 'pcap', 'xdp', 'macvtap'],
     ],
     [
       ['uipvsd', '--io', '=', 'p'],

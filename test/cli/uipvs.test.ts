@@ -41,11 +41,11 @@ class FakeDaemon extends FakeDataPlane {
 
 let daemon: FakeDaemon;
 let backEnds: BackEnd[];
-let guard: { rules: string | null; hostLink: boolean };
+let guard: { rules: string | null; hostLink: boolean; tap: boolean };
 beforeEach(async () => {
   daemon = new FakeDaemon();
   backEnds = [];
-  guard = { rules: 'table netdev uipvs { }\n', hostLink: true };
+  guard = { rules: 'table netdev uipvs { }\n', hostLink: true, tap: true };
   await daemon.execute({ name: 'addService', service: web });
   await daemon.execute({
     name: 'addDestination',
@@ -81,7 +81,7 @@ async function uipvsWith(parts: Partial<Cli>, ...words: string[]): Promise<Said>
     backEnds: async () => backEnds,
     guard: async () => ({
       readGuard: async () => guard.rules,
-      removeGuard: async () => ({ table: guard.rules !== null, hostLink: guard.hostLink }),
+      removeGuard: async () => ({ table: guard.rules !== null, hostLink: guard.hostLink, tap: guard.tap }),
     }),
     ...parts,
   };
@@ -391,8 +391,8 @@ describe('guard', () => {
   });
 
   test('is removed', async () => {
-    expect((await uipvs('guard', '--remove')).stdout).toBe('removed: the rules and the link to the host\n');
-    guard = { rules: null, hostLink: false };
+    expect((await uipvs('guard', '--remove')).stdout).toBe('removed: the rules, the link to the host, the tap\n');
+    guard = { rules: null, hostLink: false, tap: false };
     expect((await uipvs('guard', '--remove')).stdout).toBe('there was no guard\n');
     expect((await uipvs('guard')).stdout).toBe('there is no guard\n');
   });

@@ -18,7 +18,7 @@ function hasNodeFfi(): boolean {
 }
 
 test('every live back end is listed under its own name and says in one line what it is', () => {
-  expect(Object.keys(LIVE_KINDS)).toEqual(['packet-ring', 'packet-mmsg', 'pcap']);
+  expect(Object.keys(LIVE_KINDS)).toEqual(['packet-ring', 'packet-mmsg', 'pcap', 'xdp', 'macvtap']);
   for (const [name, kind] of Object.entries(LIVE_KINDS)) {
     expect(kind.name).toBe(name);
     expect(kind.summary).toMatch(/^[^\n]{10,100}$/);
@@ -47,7 +47,7 @@ test.skipIf(hasNodeFfi())(
       const said = JSON.parse(output);
       const koffi =
         'the package koffi is not installed; add it with "npm install koffi"; or use Node 26, which needs no package';
-      for (const name of ['packet-ring', 'packet-mmsg']) {
+      for (const name of ['packet-ring', 'packet-mmsg', 'xdp']) {
         expect(said[name]).toEqual([koffi, `PacketIoError: ${name}: ${koffi}`]);
       }
       expect(said['pcap'][0]).toMatch(

@@ -221,6 +221,6 @@ describe('a file that cannot be replayed', () => {
     const io = new ReplayIo({ input: save('cut.pcapng', whole.subarray(0, whole.length - 3)) });
     expect(due(io)).toEqual(['a']);
     expect(io.nextTimeMs).toBe(0);
-    expect(() => due(io)).toThrow(/capture file, byte \d+: a block takes 76 bytes, but only 73 are left/);
+    expect(() => due(io)).toThrow(/capture file, packet 2, byte \d+: a block takes 76 bytes, but only 73 are left/);
   });
 });

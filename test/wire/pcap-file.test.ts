@@ -91,7 +91,7 @@ describe('files that are no classic capture files', () => {
     ['a text', Buffer.from('hello world, this is no capture'), 0, /begins with 68656c6c/],
     ['a header that is cut off', header.slice(0, 20), 0, /takes 24 bytes, but only 20 are left/],
     ['another version', changed(4, 3, 0), 4, /expected version 2\.4 of the format, found 3\.4/],
-    ['another link type', changed(20, 105), 20, /link type 105 cannot be read/],
+    ['another link type', changed(20, 105), 20, /link type 105 \(IEEE 802\.11 wireless LAN\) cannot be read/],
     [
       'a packet header that is cut off',
       Buffer.concat([header, record.slice(0, 15)]),

@@ -4,8 +4,9 @@
  * Behaviour: ipvsadm(8), scheduler `dh`.
  */
 import type { Destination } from '../destination.ts';
+import { candidatesOf, type Explanation, endpointOf, hexWord, whyNotUsable } from '../explanation.ts';
 import type { DestinationChange, Flow, Scheduler, SchedulerKind } from '../scheduler.ts';
-import { foldAddress, hash32 } from './hashing.ts';
+import { foldAddress, hash32, share } from './hashing.ts';
 import { isUsable } from './load.ts';
 
 export const dh: SchedulerKind = {
@@ -26,9 +27,24 @@ export class DestinationHashing implements Scheduler {
   }
 
   pick(flow: Flow): Destination | null {
-    const fold = foldAddress(flow.virtual0, flow.virtual1, flow.virtual2, flow.virtual3);
-    const choice = this.#buckets[hash32(fold, TABLE_BITS)] as Destination | null;
+    const choice = this.#buckets[hash32(foldOf(flow), TABLE_BITS)] as Destination | null;
     return choice !== null && isUsable(choice) ? choice : null;
+  }
+
+  explain(flow: Flow): Explanation {
+    const fold = foldOf(flow);
+    const bucket = hash32(fold, TABLE_BITS);
+    const owner = this.#buckets[bucket] as Destination | null;
+    const whyNot = owner === null ? null : whyNotUsable(owner);
+    return {
+      chosen: this.pick(flow),
+      rule: 'the address that the client asked for decides, and there is no second choice',
+      steps: [
+        `the address as one word: ${hexWord(fold)}; its hash, ${1 << TABLE_BITS} buckets: bucket ${bucket}`,
+        owner === null ? 'the bucket is empty' : `the bucket belongs to ${endpointOf(owner)}${reason(whyNot)}`,
+      ],
+      candidates: candidatesOf(this.#destinations, (each) => share(this.#buckets, each)),
+    };
   }
 
   destinationsChanged(change: DestinationChange): void {
@@ -46,4 +62,12 @@ export class DestinationHashing implements Scheduler {
       this.#buckets[bucket] = count === 0 ? null : (this.#destinations[bucket % count] as Destination);
     }
   }
+}
+
+function foldOf(flow: Flow): number {
+  return foldAddress(flow.virtual0, flow.virtual1, flow.virtual2, flow.virtual3);
+}
+
+function reason(whyNot: string | null): string {
+  return whyNot === null ? '' : `, which is passed by (${whyNot})`;
 }

@@ -3,6 +3,7 @@
  * the list. Behaviour: ipvsadm(8), scheduler `fo`.
  */
 import type { Destination } from '../destination.ts';
+import { candidatesOf, type Explanation } from '../explanation.ts';
 import type { Flow, Scheduler, SchedulerKind } from '../scheduler.ts';
 
 export const fo: SchedulerKind = {
@@ -18,7 +19,7 @@ class Failover implements Scheduler {
     this.#destinations = destinations;
   }
 
-  pick(_flow: Flow): Destination | null {
+  pick(_flow?: Flow): Destination | null {
     let best: Destination | null = null;
     let highest = 0;
     for (let i = 0; i < this.#destinations.length; i++) {
@@ -29,6 +30,15 @@ class Failover implements Scheduler {
       }
     }
     return best;
+  }
+
+  explain(): Explanation {
+    return {
+      chosen: this.pick(),
+      rule: 'the highest weight of those that are not overloaded; of equals the first in the list',
+      steps: [],
+      candidates: candidatesOf(this.#destinations, (each) => `weight ${each.weight}`),
+    };
   }
 
   destinationsChanged(): void {} // Nothing remembered, nothing to forget.

@@ -1,4 +1,5 @@
 /** Hashes over addresses, as the hashing schedulers of IPVS use them. */
+import type { Destination } from '../destination.ts';
 import type { Flow } from '../scheduler.ts';
 
 /** 2^32 divided by the square of the golden ratio. */
@@ -89,4 +90,9 @@ export function sipHash13(word: number, key: number): number {
     }
   }
   return (v0l ^ v1l ^ v2l ^ v3l) >>> 0;
+}
+
+/** `86 of 256 buckets` */
+export function share(buckets: readonly (Destination | null)[], destination: Destination): string {
+  return `${buckets.filter((owner) => owner === destination).length} of ${buckets.length} buckets`;
 }

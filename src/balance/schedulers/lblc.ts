@@ -4,9 +4,10 @@
  * threshold of a remembered destination is not looked at. Behaviour: ipvsadm(8), scheduler `lblc`.
  */
 import type { Destination } from '../destination.ts';
+import { candidatesOf, type Explanation, endpointOf, overheadSum } from '../explanation.ts';
 import type { Flow, Scheduler, SchedulerEnvironment, SchedulerKind } from '../scheduler.ts';
 import { overhead, weightedLeast } from './load.ts';
-import { isOutweighed, LocalityCache } from './locality-cache.ts';
+import { isOutweighed, LocalityCache, whyLeftBy } from './locality-cache.ts';
 
 export const lblc: SchedulerKind = {
   name: 'lblc',
@@ -35,6 +36,22 @@ class LocalityBasedLeastConnection implements Scheduler {
     if (entry === null) this.#cache.add(flow, choice, nowTicks);
     else entry.value = choice;
     return choice;
+  }
+
+  explain(flow: Flow): Explanation {
+    const known = this.#cache.find(flow)?.value ?? null;
+    const whyLeft = known === null ? null : whyLeftBy(known, this.#destinations);
+    const keeps = known !== null && whyLeft === null;
+    const remembered =
+      known === null
+        ? 'nobody is remembered for this address: the least loaded takes it over'
+        : `${endpointOf(known)} is remembered for this address${whyLeft === null ? ' and keeps it' : `; it is left: ${whyLeft}`}`;
+    return {
+      chosen: keeps ? known : weightedLeast(this.#destinations, overhead),
+      rule: 'who served this address before serves it again; otherwise the least (active*256 + inactive)/weight',
+      steps: [remembered],
+      candidates: candidatesOf(this.#destinations, overheadSum),
+    };
   }
 
   destinationsChanged(): void {} // What is remembered is checked when it is used.

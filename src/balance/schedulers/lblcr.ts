@@ -5,6 +5,7 @@
  */
 import { TICKS_PER_SECOND } from '../../model/settings.ts';
 import type { Destination } from '../destination.ts';
+import { candidatesOf, type Explanation, endpointOf, overheadSum } from '../explanation.ts';
 import type { Flow, Scheduler, SchedulerEnvironment, SchedulerKind } from '../scheduler.ts';
 import { overhead, productExceeds, weightedLeast } from './load.ts';
 import { isOutweighed, LocalityCache } from './locality-cache.ts';
@@ -50,6 +51,30 @@ class LocalityBasedReplication implements Scheduler {
       set.changedTicks = nowTicks;
     }
     return choice;
+  }
+
+  explain(flow: Flow): Explanation {
+    const rule =
+      'the least loaded of the set that serves this address; the set grows when that one is too busy, and shrinks again';
+    const candidates = candidatesOf(this.#destinations, overheadSum);
+    const members = this.#cache.find(flow)?.value.members ?? null;
+    const best = weightedLeast(this.#destinations, overhead);
+    if (members === null) {
+      return {
+        chosen: best,
+        rule,
+        steps: ['no set serves this address yet: the least loaded of all begins one'],
+        candidates,
+      };
+    }
+    const known = leastLoaded(members);
+    const set = `the set of this address: ${members.map(endpointOf).join(', ') || 'nobody'}`;
+    if (known !== null && !isOutweighed(known, this.#destinations)) {
+      return { chosen: known, rule, steps: [set, `${endpointOf(known)} has the least load of it`], candidates };
+    }
+    const why =
+      known === null ? 'none of them can take it' : `${endpointOf(known)} is too busy, and another is half idle`;
+    return { chosen: best, rule, steps: [set, `${why}: the least loaded of all joins the set`], candidates };
   }
 
   destinationsChanged(): void {} // What is remembered is checked when it is used.

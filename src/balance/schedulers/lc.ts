@@ -3,6 +3,7 @@
  * Behaviour: ipvsadm(8), scheduler `lc`.
  */
 import type { Destination } from '../destination.ts';
+import { candidatesOf, type Explanation } from '../explanation.ts';
 import type { Flow, Scheduler, SchedulerKind } from '../scheduler.ts';
 import { isUsable, overhead } from './load.ts';
 
@@ -19,7 +20,7 @@ class LeastConnection implements Scheduler {
     this.#destinations = destinations;
   }
 
-  pick(_flow: Flow): Destination | null {
+  pick(_flow?: Flow): Destination | null {
     let best: Destination | null = null;
     let bestLoad = 0;
     for (let i = 0; i < this.#destinations.length; i++) {
@@ -32,6 +33,18 @@ class LeastConnection implements Scheduler {
       }
     }
     return best;
+  }
+
+  explain(): Explanation {
+    return {
+      chosen: this.pick(),
+      rule: 'the least active*256 + inactive, whatever the weights; of equals the first in the list',
+      steps: [],
+      candidates: candidatesOf(
+        this.#destinations,
+        (each) => `${each.activeConnections}*256+${each.inactiveConnections} = ${overhead(each)}`,
+      ),
+    };
   }
 
   destinationsChanged(): void {} // Nothing remembered, nothing to forget.

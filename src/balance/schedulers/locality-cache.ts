@@ -127,3 +127,11 @@ export function isOutweighed(destination: Destination, destinations: readonly De
   }
   return false;
 }
+
+/** Why a remembered destination does not keep its address, `null`: it does. */
+export function whyLeftBy(known: Destination, destinations: readonly Destination[]): string | null {
+  if (!known.available) return 'it was deleted';
+  if (known.weight === 0) return 'its weight is 0';
+  if (!isOutweighed(known, destinations)) return null;
+  return `${known.activeConnections} active are more than its weight ${known.weight}, and another is less than half as busy as its own`;
+}

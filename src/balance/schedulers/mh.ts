@@ -7,9 +7,10 @@
  */
 import { IpvsError } from '../../model/errors.ts';
 import type { Destination } from '../destination.ts';
+import { candidatesOf, type Explanation, endpointOf, hexWord, whyNotUsable } from '../explanation.ts';
 import type { Flow, Scheduler, SchedulerKind } from '../scheduler.ts';
 import { ServiceFlag, type VirtualService } from '../virtual-service.ts';
-import { clientPortOf, foldAddress, sipHash13 } from './hashing.ts';
+import { clientPortOf, foldAddress, share, sipHash13 } from './hashing.ts';
 import { greatestCommonDivisor, isUsable } from './load.ts';
 
 export const mh: SchedulerKind = {
@@ -53,6 +54,33 @@ export class MaglevHashing implements Scheduler {
     const choice = this.#slots[slot] as Destination | null;
     if (choice === null || isUsable(choice)) return choice;
     return (flags & FALLBACK) !== 0 ? this.#fallBack(base, slot) : null;
+  }
+
+  explain(flow: Flow): Explanation {
+    const { flags, destinations } = this.#service;
+    const port = (flags & PORT) !== 0 ? clientPortOf(flow) : 0;
+    const fold = foldAddress(flow.client0, flow.client1, flow.client2, flow.client3);
+    const slot = sipHash13(port + fold, KEY_1) % TABLE_SIZE;
+    const owner = this.#slots[slot] as Destination | null;
+    const whyNot = owner === null ? null : whyNotUsable(owner);
+    const chosen = this.pick(flow);
+    const steps = [
+      `the client's address as one word: ${hexWord(fold)}${(flags & PORT) !== 0 ? `, plus its port ${port}` : ''}`,
+      `its SipHash modulo ${TABLE_SIZE}: slot ${slot}`,
+      owner === null ? 'the slot is empty' : `the slot belongs to ${endpointOf(owner)}`,
+    ];
+    if (whyNot !== null) {
+      const onwards = chosen === null ? 'and hashing again finds nobody' : 'hashed again until somebody can take it';
+      steps.push(
+        `it is passed by: ${whyNot}; ${(flags & FALLBACK) !== 0 ? onwards : 'without the flag mh-fallback there is no second choice'}`,
+      );
+    }
+    return {
+      chosen,
+      rule: 'the client decides, over a table in which a change of one server moves few clients of the others',
+      steps,
+      candidates: candidatesOf(destinations, (each) => share(this.#slots, each)),
+    };
   }
 
   destinationsChanged(): void {

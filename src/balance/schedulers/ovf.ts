@@ -4,6 +4,7 @@
  * never overflow. Behaviour: ipvsadm(8), scheduler `ovf`.
  */
 import type { Destination } from '../destination.ts';
+import { candidatesOf, type Explanation, whyNotUsable } from '../explanation.ts';
 import type { Flow, Scheduler, SchedulerKind } from '../scheduler.ts';
 
 export const ovf: SchedulerKind = {
@@ -19,7 +20,7 @@ class Overflow implements Scheduler {
     this.#destinations = destinations;
   }
 
-  pick(_flow: Flow): Destination | null {
+  pick(_flow?: Flow): Destination | null {
     let best: Destination | null = null;
     let highest = 0;
     for (let i = 0; i < this.#destinations.length; i++) {
@@ -31,6 +32,23 @@ class Overflow implements Scheduler {
       }
     }
     return best;
+  }
+
+  explain(): Explanation {
+    return {
+      chosen: this.pick(),
+      rule: 'the highest weight of those whose active connections are not more than their weight',
+      steps: [],
+      candidates: candidatesOf(
+        this.#destinations,
+        (each) => `${each.activeConnections} active of ${each.weight}`,
+        (each) =>
+          whyNotUsable(each) ??
+          (each.activeConnections > each.weight
+            ? `full: ${each.activeConnections} active, weight ${each.weight}`
+            : null),
+      ),
+    };
   }
 
   destinationsChanged(): void {} // Nothing remembered, nothing to forget.

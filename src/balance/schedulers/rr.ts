@@ -3,6 +3,7 @@
  * Behaviour: ipvsadm(8), scheduler `rr`.
  */
 import type { Destination } from '../destination.ts';
+import { candidatesOf, type Explanation, endpointOf } from '../explanation.ts';
 import type { Flow, Scheduler, SchedulerKind } from '../scheduler.ts';
 import { isUsable } from './load.ts';
 
@@ -26,15 +27,25 @@ class RoundRobin implements Scheduler {
   }
 
   pick(_flow: Flow): Destination | null {
-    const count = this.#destinations.length;
-    for (let index = this.#lastIndex + 1; index < count; index++) {
-      if (this.#take(index)) return this.#last;
-    }
-    // The second half of the circle ends with the last choice itself.
-    for (let index = 0; index <= this.#lastIndex; index++) {
-      if (this.#take(index)) return this.#last;
-    }
-    return null;
+    const index = this.#next();
+    if (index === HEAD) return null;
+    this.#last = this.#destinations[index] as Destination;
+    this.#lastIndex = index;
+    return this.#last;
+  }
+
+  explain(): Explanation {
+    const index = this.#next();
+    const last = this.#last === null ? 'nobody was chosen yet' : `the last one was ${endpointOf(this.#last)}`;
+    return {
+      chosen: index === HEAD ? null : (this.#destinations[index] as Destination),
+      rule: 'the next in the circle that takes connections, whatever its weight',
+      steps: [`${last}, place ${this.#lastIndex + 1} of ${this.#destinations.length}; the search begins behind it`],
+      candidates: candidatesOf(
+        this.#destinations,
+        (each) => `place ${this.#destinations.indexOf(each) + 1} in the circle`,
+      ),
+    };
   }
 
   /** Keeps the place in the circle; when the last choice is gone, its predecessor stands for it. */
@@ -45,11 +56,16 @@ class RoundRobin implements Scheduler {
     this.#last = this.#destinations[this.#lastIndex] ?? null;
   }
 
-  #take(index: number): boolean {
-    const candidate = this.#destinations[index] as Destination;
-    if (!isUsable(candidate)) return false;
-    this.#last = candidate;
-    this.#lastIndex = index;
-    return true;
+  /** Place of the next in the circle, HEAD: nobody. */
+  #next(): number {
+    const destinations = this.#destinations;
+    for (let index = this.#lastIndex + 1; index < destinations.length; index++) {
+      if (isUsable(destinations[index] as Destination)) return index;
+    }
+    // The second half of the circle ends with the last choice itself.
+    for (let index = 0; index <= this.#lastIndex; index++) {
+      if (isUsable(destinations[index] as Destination)) return index;
+    }
+    return HEAD;
   }
 }

@@ -3,6 +3,7 @@
  * connections left out. Behaviour: ipvsadm(8), scheduler `sed`.
  */
 import type { Destination } from '../destination.ts';
+import { candidatesOf, delaySum, type Explanation } from '../explanation.ts';
 import type { Flow, Scheduler, SchedulerKind } from '../scheduler.ts';
 import { expectedDelay, weightedLeast } from './load.ts';
 
@@ -21,6 +22,15 @@ class ShortestExpectedDelay implements Scheduler {
 
   pick(_flow: Flow): Destination | null {
     return weightedLeast(this.#destinations, expectedDelay);
+  }
+
+  explain(): Explanation {
+    return {
+      chosen: weightedLeast(this.#destinations, expectedDelay),
+      rule: 'the least (active + 1)/weight; of equals the first in the list',
+      steps: [],
+      candidates: candidatesOf(this.#destinations, delaySum),
+    };
   }
 
   destinationsChanged(): void {} // Nothing remembered, nothing to forget.

@@ -5,9 +5,10 @@
  * Behaviour: ipvsadm(8), scheduler `sh`.
  */
 import type { Destination } from '../destination.ts';
+import { candidatesOf, type Explanation, endpointOf, hexWord, whyNotUsable } from '../explanation.ts';
 import type { Flow, Scheduler, SchedulerKind } from '../scheduler.ts';
 import { ServiceFlag, type VirtualService } from '../virtual-service.ts';
-import { clientPortOf, foldAddress, hash32 } from './hashing.ts';
+import { clientPortOf, foldAddress, hash32, share } from './hashing.ts';
 import { isUsable } from './load.ts';
 
 export const sh: SchedulerKind = {
@@ -37,6 +38,34 @@ export class SourceHashing implements Scheduler {
     const choice = this.#buckets[hash] as Destination | null;
     if (choice === null || isUsable(choice)) return choice;
     return (flags & FALLBACK) !== 0 ? this.#fallBack(hash) : null;
+  }
+
+  explain(flow: Flow): Explanation {
+    const { flags, destinations } = this.#service;
+    const port = (flags & PORT) !== 0 ? clientPortOf(flow) : 0;
+    const fold = foldAddress(flow.client0, flow.client1, flow.client2, flow.client3);
+    const bucket = hash32(port + fold, TABLE_BITS);
+    const owner = this.#buckets[bucket] as Destination | null;
+    const whyNot = owner === null ? null : whyNotUsable(owner);
+    const chosen = this.pick(flow);
+    const steps = [
+      `the client's address as one word: ${hexWord(fold)}${(flags & PORT) !== 0 ? `, plus its port ${port}` : ''}`,
+      `its hash, ${TABLE_SIZE} buckets: bucket ${bucket}`,
+      owner === null ? 'the bucket is empty' : `the bucket belongs to ${endpointOf(owner)}`,
+    ];
+    if (whyNot !== null) {
+      const onwards =
+        chosen === null ? 'and no other bucket has one' : `the search goes on at bucket ${(2 * bucket) % TABLE_SIZE}`;
+      steps.push(
+        `it is passed by: ${whyNot}; ${(flags & FALLBACK) !== 0 ? onwards : 'without the flag sh-fallback there is no second choice'}`,
+      );
+    }
+    return {
+      chosen,
+      rule: 'the client decides: the same client always comes to the same server',
+      steps,
+      candidates: candidatesOf(destinations, (each) => share(this.#buckets, each)),
+    };
   }
 
   destinationsChanged(): void {

@@ -5,6 +5,7 @@
  * current weight of 1, because every change recomputes the rest around it.
  */
 import type { Destination } from '../destination.ts';
+import { candidatesOf, type Explanation, endpointOf } from '../explanation.ts';
 import type { Flow, Scheduler, SchedulerKind } from '../scheduler.ts';
 import { greatestCommonDivisor } from './load.ts';
 
@@ -67,6 +68,30 @@ export class WeightedRoundRobin implements Scheduler {
       if (lastPass && restarted && started !== HEAD) stop = started;
       index = 0;
     }
+  }
+
+  /** Picks, and puts back what that moved. */
+  explain(flow: Flow): Explanation {
+    const lastIndex = this.#lastIndex;
+    const current = this.#current;
+    const chosen = this.pick(flow);
+    const turn = this.#current;
+    this.#lastIndex = lastIndex;
+    this.#current = current;
+    const last = this.#destinations[lastIndex];
+    return {
+      chosen,
+      rule: 'a round begins at the highest weight and sinks by the divisor; who has at least the current weight is next',
+      steps: [
+        `highest weight ${this.#maximum + this.#step - 1}, greatest common divisor ${this.#step}`,
+        `the current weight was ${current}, ${last === undefined ? 'at the top of the list' : `behind ${endpointOf(last)}`}`,
+        ...(chosen === null ? [] : [`chosen at current weight ${turn}`]),
+      ],
+      candidates: candidatesOf(
+        this.#destinations,
+        (each) => `weight ${each.weight} ${each.weight >= turn ? '>=' : '<'} ${turn}`,
+      ),
+    };
   }
 
   destinationsChanged(): void {

@@ -10,7 +10,7 @@ export const packet: DataPlaneKind = {
   summary: 'the packet engine: every forwarding method, every protocol; needs root or CAP_NET_ADMIN and CAP_NET_RAW',
   unavailable: async (options, words) =>
     privilegeComplaint('uipvsd', words, missingCapabilities()) ?? (await noBackEnd(options)),
-  open,
+  open: (options, logger) => openPacketEngine(options, logger, 'packet'),
 };
 
 async function noBackEnd({ io }: DaemonCommandLine): Promise<string | null> {
@@ -26,7 +26,12 @@ async function noBackEnd({ io }: DaemonCommandLine): Promise<string | null> {
   return `no way to read packets works here: ${reasons.join('; ')}`;
 }
 
-async function open(options: DaemonCommandLine, logger: Logger): Promise<OpenedDataPlane> {
+/** `name`: what the data plane calls itself. */
+export async function openPacketEngine(
+  options: DaemonCommandLine,
+  logger: Logger,
+  name: string,
+): Promise<OpenedDataPlane> {
   const [{ startPacketDataPlane }, { readNetwork }, { ENGINE_LINK_NAME }] = await Promise.all([
     import('../../data-plane/packet/host.ts'),
     import('../../data-plane/packet/network.ts'),
@@ -38,8 +43,14 @@ async function open(options: DaemonCommandLine, logger: Logger): Promise<OpenedD
     if (!open) line(message);
   };
   const dataPlane = await startPacketDataPlane({
+    name,
     ...(options.io === null ? {} : { io: options.io }),
-    ioOptions: { spinUs: options.spinUs, bypassQueue: options.bypassQueue, ringSlots: options.ringSlots },
+    ioOptions: {
+      spinUs: options.spinUs,
+      bypassQueue: options.bypassQueue,
+      ringSlots: options.ringSlots,
+      xdpMode: options.xdpMode,
+    },
     connectionsMax: options.connectionsMax,
     sourceNat: options.sourceNat,
     shards: options.shards,

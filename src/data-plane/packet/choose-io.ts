@@ -3,7 +3,7 @@ import { IpvsError } from '../../model/errors.ts';
 import type { PacketIoKind } from '../../packet-io/packet-io.ts';
 
 /** Best first. */
-const PREFERENCE: readonly string[] = ['packet-ring', 'packet-mmsg', 'pcap'];
+const PREFERENCE: readonly string[] = ['packet-ring', 'packet-mmsg', 'pcap', 'macvtap'];
 
 export interface ChosenIo {
   readonly kind: PacketIoKind;
@@ -41,7 +41,7 @@ export async function chooseIo(
 }
 
 /** Why several workers cannot use it, or `null`. */
-function unshared({ steers }: PacketIoKind, shards: number): string | null {
-  if (shards === 1 || steers === true) return null;
+function unshared({ sharable }: PacketIoKind, shards: number): string | null {
+  if (shards === 1 || sharable === true) return null;
   return `its frames all come to one process, so ${shards} shards cannot share them; use packet-ring or packet-mmsg, or --shards 1`;
 }

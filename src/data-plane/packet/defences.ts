@@ -7,6 +7,7 @@ import { IpvsError } from '../../model/errors.ts';
 import { type Guard, NftGuard, NO_GUARD } from './guard.ts';
 import { guardUnavailable } from './guard-tools.ts';
 import { createHostLink, WITHOUT_HOST_LINK } from './host-link.ts';
+import { createTap } from './tap-link.ts';
 import { Watchdog } from './watchdog.ts';
 
 const REARM_DELAY_MS = 1_000;
@@ -15,6 +16,8 @@ const REARM_DELAY_MS_MAX = 30_000;
 export interface DefencesOptions {
   readonly guard: 'on' | 'off';
   readonly hostLink: 'on' | 'off';
+  /** Frames are carried by a tap, which the guard feeds. */
+  readonly tap: boolean;
   /** MTU of the host link. */
   readonly hostLinkMtu: () => number;
   readonly notice: (level: 'info' | 'warning' | 'error', message: string) => void;
@@ -37,11 +40,13 @@ export class Defences {
 
   /** Throws an IpvsError when the guard is wanted and cannot be had, or another data plane is at work here. */
   static async setUp(options: DefencesOptions): Promise<Defences> {
+    if (options.tap && options.guard === 'off') throw new IpvsError('EINVAL', TAP_NEEDS_GUARD);
     const unavailable = options.guard === 'on' ? await guardUnavailable() : null;
     if (unavailable !== null) throw new IpvsError('EPERM', unavailable);
     const watchdog = await Watchdog.start(readerFor(options));
     try {
-      const guard = options.guard === 'on' ? await NftGuard.create(watchdog) : NO_GUARD;
+      if (options.tap) await raiseTap();
+      const guard = options.guard === 'on' ? await NftGuard.create(watchdog, options.tap ? 'steer' : 'drop') : NO_GUARD;
       const defences = new Defences(options, watchdog, guard);
       await defences.raiseHostLink();
       return defences;
@@ -59,6 +64,12 @@ export class Defences {
     return reason === null;
   }
 
+  /** After the tap has vanished. Throws an IpvsError when it cannot be had again. */
+  async raiseTapAgain(): Promise<void> {
+    await raiseTap();
+    await this.guard.renew();
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     await this.#watchdog.close();
@@ -74,6 +85,7 @@ export class Defences {
         if (this.#closed) return await watchdog.close();
         this.#watchdog = watchdog;
         watchdog.onLost(() => void this.#rearm());
+        if (this.#options.tap) await raiseTap();
         await this.guard.moveTo(watchdog);
         await this.raiseHostLink();
         this.#options.notice('info', 'guard and host link are set up again');
@@ -85,6 +97,14 @@ export class Defences {
       }
     }
   }
+}
+
+const TAP_NEEDS_GUARD =
+  'with macvtap the guard’s rules are what brings packets to the engine: it cannot be off; leave --guard off away, or choose another back end';
+
+async function raiseTap(): Promise<void> {
+  const reason = await createTap();
+  if (reason !== null) throw new IpvsError('EOPNOTSUPP', `the tap cannot be set up: ${reason}`);
 }
 
 function readerFor(options: DefencesOptions): 'nft -i' | 'cat' {

@@ -1,7 +1,7 @@
 /** What the command line can do about a guard from outside the daemon that set it up. */
 import { IpvsError } from '../../model/errors.ts';
 import { runTool } from './run-tool.ts';
-import { GUARD_TABLE, HOST_LINK_NAME, isNamespaceLocked } from './watchdog.ts';
+import { GUARD_TABLE, HOST_LINK_NAME, isNamespaceLocked, TAP_NEAR_NAME } from './watchdog.ts';
 
 /** The guard as nft lists it, or `null` when there is none in this network namespace. Needs root and nft. */
 export async function readGuard(): Promise<string | null> {
@@ -14,10 +14,11 @@ export async function readGuard(): Promise<string | null> {
 export interface RemovedGuard {
   readonly table: boolean;
   readonly hostLink: boolean;
+  readonly tap: boolean;
 }
 
 /**
- * Removes table and host link that a daemon left behind. A running daemon's are its own: EPERM, and the way out
+ * Removes table, host link and tap that a daemon left behind. A running daemon's are its own: EPERM, and the way out
  * is to stop that daemon.
  */
 export async function removeGuard(): Promise<RemovedGuard> {
@@ -30,7 +31,8 @@ export async function removeGuard(): Promise<RemovedGuard> {
     throw new IpvsError(table.missing ? 'ENOENT' : 'EPERM', nftSentence(table.missing, table.complaint));
   }
   const hostLink = await runTool('ip', ['link', 'delete', HOST_LINK_NAME]);
-  return { table: table.code === 0, hostLink: hostLink.code === 0 };
+  const tap = await runTool('ip', ['link', 'delete', TAP_NEAR_NAME]);
+  return { table: table.code === 0, hostLink: hostLink.code === 0, tap: tap.code === 0 };
 }
 
 const OWNED = 'guard and host link belong to a running uipvsd; they go when that daemon is stopped';

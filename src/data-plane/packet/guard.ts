@@ -16,6 +16,8 @@ import {
   type GuardSet,
   PROTOCOL_NUMBERS,
 } from '../guard-entries.ts';
+import { linkRules, outRules, type SteeredLink, takeRules } from './steering.ts';
+import { TAP_NEAR_NAME } from './tap-link.ts';
 import { GUARD_TABLE, type Watchdog } from './watchdog.ts';
 
 /** Before the host's own netdev chains: what the guard holds back they need not see. */
@@ -103,10 +105,10 @@ const CHAINS: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
-export interface GuardedLink {
-  readonly index: number;
-  readonly name: string;
-}
+export type GuardedLink = SteeredLink;
+
+/** What becomes of packets that are held back: they are dropped, or they go to the tap. */
+export type GuardVerdict = 'drop' | 'steer';
 
 export interface GuardSurroundingsSpec {
   /** Prefixes of both families that are this host's own: `127.0.0.0/8`, `192.0.2.1/32`, `fd00::1/128`. */
@@ -129,6 +131,8 @@ export interface Guard {
   setSurroundings(surroundings: GuardSurroundingsSpec): Promise<void>;
   /** Writes everything anew when the table is gone. Returns whether it had to. */
   check(): Promise<boolean>;
+  /** As if the table were gone: the tap's link was, and its rules went with it. */
+  renew(): Promise<void>;
   /** Goes on with another watchdog, with everything that is held. */
   moveTo(watchdog: Watchdog): Promise<void>;
 }
@@ -140,10 +144,12 @@ export const NO_GUARD: Guard = {
   serve: async () => [],
   setSurroundings: async () => {},
   check: async () => false,
+  renew: async () => {},
   moveTo: async () => {},
 };
 
 export class NftGuard implements Guard {
+  readonly #verdict: GuardVerdict;
   #watchdog: Watchdog;
   readonly #ledger = new GuardLedger();
   #queue: Change[] = [];
@@ -151,17 +157,18 @@ export class NftGuard implements Guard {
   #flush: Promise<void> | null = null;
   #lastFlush: Promise<void> = Promise.resolve();
   #running: Promise<void> = Promise.resolve();
-  readonly #chains = new Map<number, { readonly name: string; readonly chain: string }>();
+  readonly #chains = new Map<number, { readonly link: GuardedLink; readonly chain: string }>();
   #chainNumber = 0;
   #surroundings: GuardSurroundingsSpec = { localPrefixes: [], localPortRange: [32_768, 60_999] };
 
-  private constructor(watchdog: Watchdog) {
+  private constructor(watchdog: Watchdog, verdict: GuardVerdict) {
     this.#watchdog = watchdog;
+    this.#verdict = verdict;
   }
 
-  /** Throws an IpvsError when the table cannot be made. */
-  static async create(watchdog: Watchdog): Promise<NftGuard> {
-    const guard = new NftGuard(watchdog);
+  /** `steer`: the tap is there. Throws an IpvsError when the table cannot be made. */
+  static async create(watchdog: Watchdog, verdict: GuardVerdict = 'drop'): Promise<NftGuard> {
+    const guard = new NftGuard(watchdog, verdict);
     await guard.#build();
     return guard;
   }
@@ -187,7 +194,7 @@ export class NftGuard implements Guard {
       const wanted = new Set(links.map((link) => link.index));
       for (const link of links) {
         const before = this.#chains.get(link.index);
-        if (before?.name === link.name) continue;
+        if (before !== undefined && isSameLink(before.link, link)) continue;
         // A renamed link gets its new chain before it loses the old one.
         const reason = await this.#addChain(link);
         if (reason !== null) failed.push({ name: link.name, reason });
@@ -198,6 +205,7 @@ export class NftGuard implements Guard {
         this.#watchdog.say(deleteChain(chain));
         this.#chains.delete(index);
       }
+      this.#steer();
       // Some kernels remove a chain together with its link, so these deletions may have nothing to delete.
       await this.#watchdog.mark();
       return failed;
@@ -222,6 +230,10 @@ export class NftGuard implements Guard {
     });
   }
 
+  renew(): Promise<void> {
+    return this.#inTurn(() => this.#rebuild());
+  }
+
   moveTo(watchdog: Watchdog): Promise<void> {
     this.#watchdog = watchdog;
     return this.#inTurn(() => this.#rebuild());
@@ -240,7 +252,7 @@ export class NftGuard implements Guard {
         this.#flush = null;
         this.#lastFlush = flush;
         this.#watchdog.say(changeLines(changes));
-        this.#watchdog.say(chainLines(changes, this.#ledger.entries()));
+        this.#watchdog.say(chainLines(changes, this.#ledger.entries(), this.#verdict));
         // A change that does not fit the table means that somebody else was at it.
         if ((await this.#watchdog.mark()).length > 0) await this.#rebuild();
       });
@@ -265,11 +277,11 @@ export class NftGuard implements Guard {
       this.#watchdog.say(`add table ${TABLE}\n`);
       orThrow(await this.#watchdog.mark());
     }
-    this.#watchdog.say(tableLines());
+    this.#watchdog.say(tableLines(this.#verdict));
     this.#watchdog.say(surroundingsLines(this.#surroundings));
     const held: Change[] = this.#ledger.entries().map((entry) => ({ verb: 'add', entry }));
     this.#watchdog.say(changeLines(held));
-    this.#watchdog.say(chainLines(held, this.#ledger.entries()));
+    this.#watchdog.say(chainLines(held, this.#ledger.entries(), this.#verdict));
     orThrow(await this.#watchdog.mark());
   }
 
@@ -279,23 +291,36 @@ export class NftGuard implements Guard {
     this.#watchdog.say(`delete table ${TABLE}\n`);
     await this.#watchdog.mark();
     await this.#build();
-    const links = [...this.#chains].map(([index, { name }]) => ({ index, name }));
+    const links = [...this.#chains.values()].map(({ link }) => link);
     this.#chains.clear();
     for (const link of links) await this.#addChain(link);
+    this.#steer();
+    orThrow(await this.#watchdog.mark());
     this.#lastFlush = Promise.resolve();
   }
 
   /** A chain per link: links come and go one by one. Returns nft's complaint, or `null`. */
-  async #addChain({ index, name }: GuardedLink): Promise<string | null> {
+  async #addChain(link: GuardedLink): Promise<string | null> {
+    const { index, name } = link;
     if (!/^[^"\\\s]+$/.test(name)) return 'its name cannot be written in a rule';
     this.#chainNumber += 1;
     const chain = `link_${index}_${this.#chainNumber}`;
     const hook = `type filter hook ingress device "${name}" priority ${PRIORITY}; policy accept;`;
-    this.#watchdog.say(`add chain ${TABLE} ${chain} { ${hook} }; add rule ${TABLE} ${chain} jump judge\n`);
+    const rules = [...(this.#verdict === 'steer' ? linkRules(link) : []), 'jump judge'];
+    const added = rules.map((rule) => `; add rule ${TABLE} ${chain} ${rule}`).join('');
+    this.#watchdog.say(`add chain ${TABLE} ${chain} { ${hook} }${added}\n`);
     const complaints = await this.#watchdog.mark();
     if (complaints.length > 0) return complaints[0] as string;
-    this.#chains.set(index, { name, chain });
+    this.#chains.set(index, { link, chain });
     return null;
+  }
+
+  /** Tells the tap's chains which links there are. */
+  #steer(): void {
+    if (this.#verdict === 'drop') return;
+    const links = [...this.#chains.values()].map(({ link }) => link);
+    this.#watchdog.say(chainAnew('take', takeRules(links)));
+    this.#watchdog.say(chainAnew('tap_out', outRules(links)));
   }
 }
 
@@ -304,15 +329,30 @@ function orThrow(complaints: readonly string[]): void {
   throw new IpvsError('EIO', `the guard (nft) could not be set up: ${complaints[0]}`);
 }
 
-function tableLines(): string {
+function tableLines(verdict: GuardVerdict): string {
+  const hook = `type filter hook ingress device "${TAP_NEAR_NAME}" priority ${PRIORITY}; policy drop;`;
   return [
     ...Object.entries(SETS).map(([set, definition]) => `add set ${TABLE} ${set} { ${definition} }`),
+    ...(verdict === 'steer' ? [`add chain ${TABLE} tap_out { ${hook} }`, `add chain ${TABLE} take`] : []),
     ...Object.entries(CHAINS).flatMap(([chain, rules]) => [
       `add chain ${TABLE} ${chain}`,
-      ...rules.map((rule) => `add rule ${TABLE} ${chain} ${rule}`),
+      ...rules.map((rule) => `add rule ${TABLE} ${chain} ${withVerdict(rule, verdict)}`),
     ]),
     '',
   ].join('\n');
+}
+
+function withVerdict(rule: string, verdict: GuardVerdict): string {
+  return verdict === 'drop' ? rule : rule.replace(/ drop$/, ' goto take');
+}
+
+/** All rules of a chain in one transaction. */
+function chainAnew(chain: string, rules: readonly string[]): string {
+  return `${[`flush chain ${TABLE} ${chain}`, ...rules.map((rule) => `add rule ${TABLE} ${chain} ${rule}`)].join('; ')}\n`;
+}
+
+function isSameLink(a: GuardedLink, b: GuardedLink): boolean {
+  return a.name === b.name && a.mac === b.mac;
 }
 
 function deleteChain(chain: string): string {
@@ -359,12 +399,18 @@ export function changeLines(changes: readonly Change[]): string {
 }
 
 /** Chains in which anything changed are written anew, each in one transaction: rules have no names to delete them by. */
-export function chainLines(changes: readonly Change[], held: readonly GuardEntry[]): string {
+export function chainLines(
+  changes: readonly Change[],
+  held: readonly GuardEntry[],
+  verdict: GuardVerdict = 'drop',
+): string {
   const changed = new Set(changes.map(({ entry }) => entry.set));
   return MARKED_CHAINS.filter((chain) => changed.has(chain))
     .map((chain) => {
-      const rules = held.filter(({ set }) => set === chain).map(({ element }) => element);
-      return `${[`flush chain ${TABLE} ${chain}`, ...rules.map((rule) => `add rule ${TABLE} ${chain} ${rule} drop`)].join('; ')}\n`;
+      const rules = held
+        .filter(({ set }) => set === chain)
+        .map(({ element }) => withVerdict(`${element} drop`, verdict));
+      return chainAnew(chain, rules);
     })
     .join('');
 }

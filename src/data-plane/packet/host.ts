@@ -12,6 +12,8 @@ import { spawnProcess, spawnThread } from './worker-handle.ts';
 import { WorkerSession } from './worker-session.ts';
 
 export interface PacketDataPlaneOptions {
+  /** What it calls itself. */
+  readonly name?: string;
   /** Name of an I/O back end. Absent: the best that works here, and the log says why better ones do not. */
   readonly io?: string;
   readonly ioOptions?: PacketIoOptions;
@@ -52,7 +54,7 @@ export async function startPacketDataPlane(options: PacketDataPlaneOptions): Pro
   };
   const spawn = kind.thread === 'main' ? spawnProcess : spawnThread;
   return PacketDataPlane.start({
-    capabilities: PACKET_ENGINE_CAPABILITIES,
+    capabilities: { ...PACKET_ENGINE_CAPABILITIES, name: options.name ?? PACKET_ENGINE_CAPABILITIES.name },
     io: kind.name,
     ioPassedOver: passedOver,
     ffi,
@@ -62,6 +64,7 @@ export async function startPacketDataPlane(options: PacketDataPlaneOptions): Pro
     links: options.links ?? null,
     guard: options.guard ?? 'on',
     hostLink: options.hostLink ?? 'on',
+    tap: kind.tap ?? false,
     log: options.log,
   });
 }

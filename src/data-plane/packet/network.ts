@@ -16,6 +16,7 @@ import {
 } from './host-link.ts';
 import { readNatRules } from './nat-rules.ts';
 import { runTool } from './run-tool.ts';
+import { TAP_FAR_NAME, TAP_LINK_NAME, TAP_NEAR_NAME } from './tap-link.ts';
 
 /** What `ip -json` prints, as far as it is read here. Manual pages: ip-address(8), ip-route(8), ip-neighbour(8). */
 export interface IpLink {
@@ -73,6 +74,8 @@ export interface NetworkFacts {
 export interface HostNetwork extends NetworkSnapshot {
   /** Links that would be served if they were up. */
   readonly downLinks: readonly { readonly index: number; readonly name: string }[];
+  /** The link of our own through which frames come and go; absent when there is none. */
+  readonly tap?: true;
 }
 
 /**
@@ -93,6 +96,7 @@ export async function readNetwork(links: readonly string[] | null): Promise<Host
   return sourceNat.rules.length === 0 ? snapshot : { ...snapshot, sourceNat };
 }
 
+const TAP_LINKS: readonly string[] = [TAP_NEAR_NAME, TAP_FAR_NAME, TAP_LINK_NAME];
 const DEFAULT_PORT_RANGE = '32768 60999';
 
 async function ipJson<T>(args: readonly string[]): Promise<T[]> {
@@ -130,6 +134,7 @@ export function snapshotOf(facts: NetworkFacts, allowed: readonly string[] | nul
       .filter((n) => n.linkIndex !== hostSide),
     hostLink: hostLinkOf(facts.links),
     localPortRange: parsePortRange(facts.localPortRange),
+    ...(TAP_LINKS.every((name) => indexes.has(name)) ? { tap: true } : {}),
   };
 }
 
@@ -146,7 +151,7 @@ function isUp(link: IpLink): boolean {
 }
 
 function isServable(link: IpLink, allowed: readonly string[] | null): boolean {
-  if (link.ifname === HOST_LINK_NAME) return false;
+  if (link.ifname === HOST_LINK_NAME || TAP_LINKS.includes(link.ifname)) return false;
   if (link.ifname === ENGINE_LINK_NAME) return true;
   if (link.link_type !== 'ether' && link.link_type !== 'loopback') return false;
   if (link.master !== undefined || link.linkinfo?.info_kind === 'vrf') return false;

@@ -7,11 +7,13 @@ import type { Answer, Command, CommandName } from '../../model/commands.ts';
 import type { Capabilities, DataPlane } from '../../model/data-plane.ts';
 import { IpvsError } from '../../model/errors.ts';
 import type { DataPlaneEvent } from '../../model/events.ts';
+import type { NetworkLink } from '../../model/network.ts';
 import { formatServiceKey } from '../../model/service.ts';
 import { NO_SOURCE_NAT_RULES, type SourceNatRules } from '../../model/source-nat-rule.ts';
 import { AcceptedSpecs, entriesNeededBy } from '../accepted-specs.ts';
 import { eventOf, Watchers } from '../changes.ts';
 import { Defences } from './defences.ts';
+import type { GuardedLink } from './guard.ts';
 import { ENGINE_LINK_NAME } from './host-link.ts';
 import { hasLegacyRules } from './nat-rules.ts';
 import { type HostNetwork, localPrefixesOf, readNetwork } from './network.ts';
@@ -44,6 +46,8 @@ export interface PacketDataPlaneParts {
   readonly links: readonly string[] | null;
   readonly guard: 'on' | 'off';
   readonly hostLink: 'on' | 'off';
+  /** Frames are carried by a tap that the guard feeds. */
+  readonly tap: boolean;
   readonly log: Log;
 }
 
@@ -91,9 +95,14 @@ export class PacketDataPlane implements DataPlane {
     plane.#defences = await Defences.setUp({
       guard: parts.guard,
       hostLink: parts.hostLink,
+      tap: parts.tap,
       hostLinkMtu: () => hostLinkMtu(plane.#network),
       notice: (level, message) => plane.#notice(level, message),
-      onRearmed: () => plane.#networkWatch?.poke(),
+      onRearmed: () => {
+        // The tap that the worker reads is gone with the one before.
+        if (parts.tap) plane.#pool.endWorkers();
+        plane.#networkWatch?.poke();
+      },
     });
     try {
       plane.#network = await plane.#guardLinks(await readNetwork(parts.links));
@@ -188,6 +197,7 @@ export class PacketDataPlane implements DataPlane {
       if (this.#closed) return;
       if (await this.#defences.guard.check())
         this.#notice('warning', 'the guard’s table was gone and has been set up anew');
+      if (this.#parts.tap && read.tap !== true) await this.#raiseTap();
       const lostHostLink = this.#network.hostLink !== null && read.hostLink === null;
       if (lostHostLink && (await this.#defences.raiseHostLink())) this.#networkWatch?.poke();
       if (!this.#closed) await this.#apply(read);
@@ -197,13 +207,21 @@ export class PacketDataPlane implements DataPlane {
     }
   }
 
+  /** Nobody can read a tap that was removed; the worker that tries is replaced by one that opens the new one. */
+  async #raiseTap(): Promise<void> {
+    this.#notice('error', 'the tap by which frames come was removed by somebody; it is set up anew');
+    await this.#defences.raiseTapAgain();
+    this.#pool.endWorkers();
+    this.#networkWatch?.poke();
+  }
+
   async #apply(read: HostNetwork): Promise<void> {
     if (sameNetwork(read, this.#network)) return;
     const before = this.#network;
     this.#network = await this.#guardLinks(read, before);
     await this.#tellNetwork(await this.#pool.session(), this.#network);
     // Only now the guard leaves the links that the engine has left.
-    await this.#defences.guard.serve(guardedLinks(this.#network));
+    await this.#guardLinks(this.#network);
   }
 
   /** Returns the network without the links that cannot be guarded: serving them would bring resets. */
@@ -215,7 +233,8 @@ export class PacketDataPlane implements DataPlane {
     });
     const present = new Set(network.links.map((link) => link.index));
     const leaving = before === undefined ? [] : guardedLinks(before).filter((link) => !present.has(link.index));
-    const failed = await guard.serve([...guardedLinks(network), ...leaving]);
+    const engineEnd = this.#parts.tap ? network.links.filter((link) => link.name === ENGINE_LINK_NAME) : [];
+    const failed = await guard.serve([...guardedLinks(network), ...engineEnd.map(toGuarded), ...leaving]);
     if (failed.length === 0) return network;
     for (const { name, reason } of failed)
       this.#complain(`link ${name} is not served: it cannot be guarded: ${reason}`);
@@ -260,9 +279,13 @@ export class PacketDataPlane implements DataPlane {
 }
 
 /** Those that are down as well: when they come up, the stack may hear a client before we hear of them. */
-function guardedLinks({ links, downLinks }: HostNetwork): { index: number; name: string }[] {
-  const guarded = [...links, ...downLinks].filter((link) => link.name !== ENGINE_LINK_NAME);
-  return guarded.map(({ index, name }) => ({ index, name }));
+function guardedLinks({ links, downLinks }: HostNetwork): GuardedLink[] {
+  const down = downLinks.map(({ index, name }) => ({ index, name, mac: null, loopback: false }));
+  return [...links.map(toGuarded), ...down].filter((link) => link.name !== ENGINE_LINK_NAME);
+}
+
+function toGuarded({ index, name, mac, loopback }: NetworkLink): GuardedLink {
+  return { index, name, mac, loopback };
 }
 
 /** Both were made by the same function from lists the kernel keeps in order. */

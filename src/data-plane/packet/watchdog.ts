@@ -1,7 +1,7 @@
 /**
  * The keeper of everything this data plane leaves on the host outside its own process: the guard's nftables
- * table and the host link. It is a shell in a session of its own that reads from a pipe. When the pipe closes,
- * be it by `close` or because this process was killed, the shell takes down both. While it lives it holds a
+ * table, the host link and the tap. It is a shell in a session of its own that reads from a pipe. When the pipe closes,
+ * be it by `close` or because this process was killed, the shell takes them down. While it lives it holds a
  * lock on the network namespace itself, so a successor waits until a predecessor's keeper has cleaned up, and
  * two data planes never guard one namespace.
  */
@@ -12,6 +12,8 @@ import { runTool, TOOL_ENVIRONMENT } from './run-tool.ts';
 
 export const GUARD_TABLE = 'uipvs';
 export const HOST_LINK_NAME = 'uipvs-host';
+/** The near end of the tap's cable. */
+export const TAP_NEAR_NAME = 'uipvs-near';
 
 /** How long a successor waits for the lock, in tenths of a second. */
 const LOCK_TRIES = 50;
@@ -19,7 +21,7 @@ const CLOSE_TIMEOUT_MS = 5_000;
 const READY = 'uipvs-watchdog-ready';
 const BUSY = 'uipvs-watchdog-busy';
 
-const CLEAN = `nft delete table netdev ${GUARD_TABLE}; ip link delete ${HOST_LINK_NAME}`;
+const CLEAN = `nft delete table netdev ${GUARD_TABLE}; ip link delete ${HOST_LINK_NAME}; ip link delete ${TAP_NEAR_NAME}`;
 
 /**
  * `$1` reads the pipe. Both output streams are one, so that complaints and marks keep their order. The signals
@@ -105,7 +107,7 @@ export class Watchdog {
     return new Promise((resolve, reject) => this.#marks.push({ resolve, reject }));
   }
 
-  /** Takes down table and host link and waits until that is done. */
+  /** Takes down table, host link and tap and waits until that is done. */
   async close(): Promise<void> {
     this.#closing = true;
     this.#child.stdin.end();

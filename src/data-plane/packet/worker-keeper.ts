@@ -79,6 +79,11 @@ export class WorkerKeeper {
     return this.#session?.gauges() ?? null;
   }
 
+  /** Ends the worker; another one follows. */
+  endWorker(): void {
+    this.#session?.kill();
+  }
+
   get #name(): string {
     return this.#owner.name ?? 'packet worker';
   }

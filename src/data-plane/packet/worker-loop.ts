@@ -13,6 +13,7 @@ import { Shard } from '../steering/shard.ts';
 import type { Mailbox } from './mailbox.ts';
 import type { NetworkAnswer, ToWorker, WorkerStart } from './messages.ts';
 import { ScoreboardWriter } from './scoreboard.ts';
+import { Steerer } from './steerer.ts';
 import { idleWaitMs, sendOutbox, type TurnParts, turn } from './turn.ts';
 
 export interface WorkerMakers {
@@ -145,6 +146,8 @@ class Desk {
   readonly #engine: PacketEngine;
   readonly #io: PacketIo;
   readonly #mailbox: Mailbox;
+  /** For back ends that take frames away from the host's stack. */
+  readonly #steerer: Steerer | null;
   readonly #attached = new Map<number, NetworkLink>();
 
   readonly #shard: Shard | null;
@@ -154,6 +157,7 @@ class Desk {
     this.#engine = engine;
     this.#io = io;
     this.#mailbox = mailbox;
+    this.#steerer = io.steering === undefined ? null : new Steerer(io.steering);
   }
 
   get linkCount(): number {
@@ -181,6 +185,7 @@ class Desk {
   #execute(command: Command): unknown {
     if (command.name !== 'getLinkCounters') {
       const answer = this.#engine.execute(command);
+      this.#steerer?.note(command);
       if (this.#shard === null) return answer;
       this.#shard.note(command);
       return command.name === 'getCounters' ? this.#withShard(answer as EngineCounters, this.#shard) : answer;
@@ -207,6 +212,7 @@ class Desk {
       this.#attached.delete(index);
     }
     this.#engine.setNetwork(snapshot);
+    this.#steerer?.setNetwork(snapshot);
     const failed: { name: string; reason: string }[] = [];
     for (const link of snapshot.links) {
       if (this.#attached.has(link.index)) continue;

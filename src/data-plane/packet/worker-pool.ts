@@ -76,6 +76,11 @@ export class WorkerPool {
     });
   }
 
+  /** Ends all workers; others follow. */
+  endWorkers(): void {
+    for (const keeper of this.#keepers) keeper.endWorker();
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.#keepers.map((keeper) => keeper.close()));
   }

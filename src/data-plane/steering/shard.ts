@@ -47,7 +47,7 @@ export class Shard implements ShardRole {
 
   /** Whether the kernel chooses; otherwise this shard reads every frame and leaves most of them. */
   get kernelSteers(): boolean {
-    return this.#io?.steers === true;
+    return this.#io?.filters === true;
   }
 
   ownsPacket(packet: Endpoints): boolean {
@@ -78,7 +78,7 @@ export class Shard implements ShardRole {
   #tell(): void {
     if (this.#io === null || this.#told === this.#facts.version) return;
     this.#told = this.#facts.version;
-    this.#io.steer?.(steeringProgram(this.#facts, this.index));
+    this.#io.filter?.(steeringProgram(this.#facts, this.index));
   }
 
   /** The same back end, with the frames of others taken out. */

@@ -25,7 +25,7 @@ export interface ScenarioKind {
   /** The first is taken unless another is asked for. */
   readonly modes: readonly LabMode[];
   readonly families: readonly LabFamily[];
-  /** Those that can carry its traffic, the usual one first; absent: the packet engine alone. */
+  /** Those that can carry its traffic, the usual one first; absent: the packet engine, compiled or not. */
   readonly dataPlanes?: readonly LabDataPlane[];
   /** Unless others are asked for. */
   readonly requests: number;

@@ -33,7 +33,7 @@ test('a back end that was named is never replaced by another', async () => {
 test('one whose frames all come to one process is not shared by several workers', async () => {
   const shared = {
     ...kinds({ pcap: null }),
-    'packet-mmsg': { ...kinds({ x: null })['x'], name: 'packet-mmsg', steers: true },
+    'packet-mmsg': { ...kinds({ x: null })['x'], name: 'packet-mmsg', sharable: true },
   };
   const all = shared as Record<string, PacketIoKind>;
   await expect(chooseIo(all, 'pcap', 2)).rejects.toMatchObject({

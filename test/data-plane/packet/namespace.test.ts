@@ -237,9 +237,9 @@ describe.skipIf(reason !== null)(`in a network namespace${reason === null ? '' :
     expect(tell('readGuard()')).toMatch(/^table netdev uipvs/);
     expect(tell('removeGuard()')).toMatch('guard and host link belong to a running uipvsd');
     await plane.close();
-    expect(tell('removeGuard()')).toBe('{ table: false, hostLink: false }');
+    expect(tell('removeGuard()')).toBe('{ table: false, hostLink: false, tap: false }');
     namespace.run('nft add table netdev uipvs; ip link add uipvs-host type veth peer name uipvs-io');
-    expect(tell('removeGuard()')).toBe('{ table: true, hostLink: true }');
+    expect(tell('removeGuard()')).toBe('{ table: true, hostLink: true, tap: false }');
   });
 
   test('without the guard only the host link is there, and still nothing stays behind', async () => {

@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { packetMmsg } from '../../../src/packet-io/packet-mmsg.ts';
 import { packetRing } from '../../../src/packet-io/packet-ring.ts';
+import { xdp } from '../../../src/packet-io/xdp.ts';
 import { compileSources, eventually, Namespace, type PlaneProcess, whySkipped } from '../support/namespace.ts';
 import { destination, key, service } from '../support/specs.ts';
 
@@ -33,7 +34,7 @@ const ECHO = (address: string) => `
 require('node:net').createServer((socket) => { socket.on('error', () => {}); socket.pipe(socket); })
   .listen(7, '${address}', () => console.log('listening'));`;
 
-for (const kind of [packetRing, packetMmsg]) {
+for (const kind of [packetRing, packetMmsg, xdp]) {
   const reason = whySkipped() ?? (await kind.unavailable());
   describe.skipIf(reason !== null)(
     `${kind.name}: under traffic${reason === null ? '' : ` (skipped: ${reason})`}`,

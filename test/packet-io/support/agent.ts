@@ -6,7 +6,7 @@ import { createSocket } from 'node:dgram';
 import { Worker } from 'node:worker_threads';
 import { pingOnce } from '../../../src/native/icmp-socket.ts';
 import { LIVE_KINDS } from '../../../src/packet-io/index.ts';
-import type { Link, PacketIo } from '../../../src/packet-io/packet-io.ts';
+import type { Link, PacketIo, PacketIoOptions } from '../../../src/packet-io/packet-io.ts';
 import { PacketBatch } from '../../../src/wire/packet-batch.ts';
 
 export interface SeenFrame {
@@ -132,12 +132,12 @@ async function measureWait(timeoutMs: number, wakeAfterMs: number | null): Promi
 
 // biome-ignore lint/suspicious/noExplicitAny: the test knows what it asks for.
 const orders: Record<string, (order: any) => unknown> = {
-  async open({ kind, frames }: { kind: string; frames?: number }) {
+  async open({ kind, frames, options }: { kind: string; frames?: number; options?: PacketIoOptions }) {
     const found = LIVE_KINDS[kind];
     if (found === undefined) throw new Error(`no back end ${kind}`);
     const reason = await found.unavailable();
     if (reason !== null) return reason;
-    io = await found.open();
+    io = await found.open(options);
     batch = io.createBatch(frames ?? 64);
     if (io.listen) io.listen(() => void (paused || drain()));
     else loop();

@@ -1,0 +1,31 @@
+/** The chapters, in the order in which they are read, and their texts: `LANGUAGE/NAME.md` beside this file. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Chapter, Language } from './chapter.ts';
+import { readChapter } from './read.ts';
+
+export const CHAPTERS = [
+  'basics', // what a balancer of layer 4 does, and one packet through it
+  'schedulers', // who gets the next connection
+] as const;
+
+export function loadChapter(name: string, language: Language): Chapter {
+  return readChapter(name, language, chapterSource(name, language));
+}
+
+/** The Markdown itself. */
+export function chapterSource(name: string, language: Language): string {
+  return readFileSync(join(import.meta.dirname, language, `${name}.md`), 'utf8');
+}
+
+/** By its name or its number, counted from one; `null` when there is none. */
+export function findChapter(word: string): string | null {
+  if (/^\d+$/.test(word)) return CHAPTERS[Number(word) - 1] ?? null;
+  return (CHAPTERS as readonly string[]).includes(word) ? word : null;
+}
+
+/** The reader's language by the locale(7) variables of the environment: German, or English for all others. */
+export function languageOf(environment: Readonly<Record<string, string | undefined>>): Language {
+  const locale = environment['LC_ALL'] || environment['LC_MESSAGES'] || environment['LANG'] || '';
+  return /^de(?:[_.@]|$)/.test(locale) ? 'de' : 'en';
+}

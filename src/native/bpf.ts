@@ -1,0 +1,146 @@
+/**
+ * bpf(2): maps, programs, and the link that holds a program on an interface. Each is a descriptor; when the last one is
+ * closed, by us or by the end of the process, the thing is gone. Source: bpf(2), linux/bpf.h.
+ */
+import { type Libc, LibcError } from './libc.ts';
+import { NativeMemory } from './native-memory.ts';
+
+const MAP_CREATE = 0;
+const MAP_UPDATE = 2;
+const MAP_DELETE = 3;
+const PROGRAM_LOAD = 5;
+const LINK_CREATE = 28;
+
+const MAP_TYPE = { hash: 1, trie: 11, sockets: 17 } as const;
+const NO_PREALLOCATION = 1;
+const PROGRAM_TYPE_XDP = 6;
+const ATTACH_XDP = 37;
+/** How a program is attached. `generic`: by the kernel for every driver; `native`: by the driver itself. */
+const ATTACH_FLAGS = { generic: 2, native: 4 } as const;
+export type XdpMode = keyof typeof ATTACH_FLAGS;
+
+const INSTRUCTION_BYTES = 8;
+const INSTRUCTIONS_MAX = 4096;
+const ATTRIBUTE_BYTES = 128;
+/** Where in the memory of a call keys, values, the licence and the verifier's words lie. */
+const KEY_AT = 256;
+const VALUE_AT = 512;
+const LICENCE_AT = 768;
+const LOG_AT = 1024;
+const LOG_BYTES = 64 * 1024;
+const INSTRUCTIONS_AT = LOG_AT + LOG_BYTES;
+const MEMORY_BYTES = INSTRUCTIONS_AT + INSTRUCTIONS_MAX * INSTRUCTION_BYTES;
+
+export interface MapShape {
+  readonly type: keyof typeof MAP_TYPE;
+  readonly keyBytes: number;
+  readonly valueBytes: number;
+  readonly entriesMax: number;
+}
+
+export class Bpf {
+  readonly #libc: Libc;
+  readonly #memory: NativeMemory;
+
+  constructor(libc: Libc) {
+    this.#libc = libc;
+    this.#memory = new NativeMemory(libc, MEMORY_BYTES);
+  }
+
+  /** Throws a LibcError. */
+  createMap({ type, keyBytes, valueBytes, entriesMax }: MapShape): number {
+    return this.#call(MAP_CREATE, (attribute) => {
+      const flags = type === 'sockets' ? 0 : NO_PREALLOCATION;
+      writeWords(attribute, [MAP_TYPE[type], keyBytes, valueBytes, entriesMax, flags]);
+    });
+  }
+
+  /** Adds or replaces. Throws a LibcError; E2BIG: the map is full. */
+  setEntry(map: number, key: Uint8Array, value: Uint8Array): void {
+    this.#memory.bytes.set(value, VALUE_AT);
+    this.#call(MAP_UPDATE, (attribute) => {
+      this.#writeKey(attribute, map, key);
+      attribute.setBigUint64(16, this.#addressOf(VALUE_AT), true);
+    });
+  }
+
+  /** An entry that is not there is ignored. Throws a LibcError. */
+  deleteEntry(map: number, key: Uint8Array): void {
+    try {
+      this.#call(MAP_DELETE, (attribute) => this.#writeKey(attribute, map, key));
+    } catch (error) {
+      if (!(error instanceof LibcError) || error.code !== 'ENOENT') throw error;
+    }
+  }
+
+  /** Throws a LibcError, or an Error with the verifier's last words when it refuses the program. */
+  loadXdpProgram(instructions: Uint8Array, name: string): number {
+    if (instructions.length > INSTRUCTIONS_MAX * INSTRUCTION_BYTES) throw new Error(`program ${name} is too long`);
+    this.#memory.bytes.set(instructions, INSTRUCTIONS_AT);
+    try {
+      return this.#load(instructions.length / INSTRUCTION_BYTES, name, false);
+    } catch (error) {
+      if (!(error instanceof LibcError) || (error.code !== 'EACCES' && error.code !== 'EINVAL')) throw error;
+    }
+    // Once more, with words.
+    try {
+      return this.#load(instructions.length / INSTRUCTION_BYTES, name, true);
+    } catch (cause) {
+      throw new Error(`the kernel's verifier refuses the program: ${this.#lastWords() || (cause as Error).message}`, {
+        cause,
+      });
+    }
+  }
+
+  /** Throws a LibcError. Closing the descriptor takes the program off the interface. */
+  attachXdp(program: number, linkIndex: number, mode: XdpMode): number {
+    return this.#call(LINK_CREATE, (attribute) => {
+      writeWords(attribute, [program, linkIndex, ATTACH_XDP, ATTACH_FLAGS[mode]]);
+    });
+  }
+
+  #load(count: number, name: string, withWords: boolean): number {
+    this.#memory.bytes.fill(0, LICENCE_AT, LOG_AT + 1);
+    new TextEncoder().encodeInto('Apache-2.0', this.#memory.bytes.subarray(LICENCE_AT));
+    return this.#call(PROGRAM_LOAD, (attribute) => {
+      attribute.setUint32(0, PROGRAM_TYPE_XDP, true);
+      attribute.setUint32(4, count, true);
+      attribute.setBigUint64(8, this.#addressOf(INSTRUCTIONS_AT), true);
+      attribute.setBigUint64(16, this.#addressOf(LICENCE_AT), true);
+      if (withWords) {
+        attribute.setUint32(24, 1, true);
+        attribute.setUint32(28, LOG_BYTES, true);
+        attribute.setBigUint64(32, this.#addressOf(LOG_AT), true);
+      }
+      new TextEncoder().encodeInto(name.slice(0, 15), this.#memory.bytes.subarray(48, 63));
+      attribute.setUint32(68, ATTACH_XDP, true);
+    });
+  }
+
+  /** The last sentence the verifier has left that is no statistics. */
+  #lastWords(): string {
+    const end = this.#memory.bytes.indexOf(0, LOG_AT);
+    const lines = new TextDecoder().decode(this.#memory.bytes.subarray(LOG_AT, end)).trim().split('\n');
+    return lines.filter((line) => !/^(processed|verification time|stack depth) /.test(line)).at(-1) ?? '';
+  }
+
+  #writeKey(attribute: DataView, map: number, key: Uint8Array): void {
+    this.#memory.bytes.set(key, KEY_AT);
+    attribute.setUint32(0, map, true);
+    attribute.setBigUint64(8, this.#addressOf(KEY_AT), true);
+  }
+
+  #addressOf(at: number): bigint {
+    return BigInt(this.#memory.address + at);
+  }
+
+  #call(command: number, write: (attribute: DataView) => void): number {
+    this.#memory.bytes.fill(0, 0, ATTRIBUTE_BYTES);
+    write(this.#memory.view);
+    return this.#libc.bpf(command, this.#memory.address, ATTRIBUTE_BYTES);
+  }
+}
+
+function writeWords(attribute: DataView, words: readonly number[]): void {
+  for (const [i, word] of words.entries()) attribute.setUint32(i * 4, word, true);
+}

@@ -1,0 +1,84 @@
+/**
+ * The back end `xdp`: an XDP program takes what the balancer serves before the host's stack sees it, and AF_XDP sockets
+ * carry it; all else comes and goes as with `packet-ring`. For services of many small packets.
+ */
+import { Bpf } from '../native/bpf.ts';
+import { getLibc, type Libc, LibcError } from '../native/libc.ts';
+import { NativeReserve } from '../native/native-reserve.ts';
+import { packetRingRefused } from '../native/packet-ring.ts';
+import { createXdpSocket } from '../native/xdp-socket.ts';
+import type { PacketIoKind, PacketIoOptions } from './packet-io.ts';
+import { nativeProvider, openPacketSockets, packetSocketsUnavailable } from './packet-socket-kind.ts';
+import type { Reception } from './packet-sockets.ts';
+import { RESERVE_BYTES, type RingArena, ringReception } from './ring-source.ts';
+import { ClaimMaps } from './xdp/claim-maps.ts';
+import { FrameMemory } from './xdp/frame-memory.ts';
+import { takeOffOrphans } from './xdp/orphans.ts';
+import { steeringProgram } from './xdp/steering-program.ts';
+import { XdpSender } from './xdp/xdp-sender.ts';
+import { XdpSource } from './xdp/xdp-source.ts';
+
+export const xdp: PacketIoKind = {
+  name: 'xdp',
+  summary: 'AF_XDP beside packet-ring, for many small packets; needs CAP_BPF, and koffi or Node 26',
+  thread: 'any',
+  unavailable: async () => (await packetSocketsUnavailable()) ?? packetRingRefused(getLibc()) ?? xdpRefused(getLibc()),
+  provider: nativeProvider,
+  open: (options = {}) => openPacketSockets('xdp', options, () => xdpReception(getLibc(), options)),
+};
+
+/** Throws a LibcError where the kernel has no BPF maps for us. One at a time in a process. */
+function xdpReception(libc: Libc, options: PacketIoOptions): Reception<RingArena> {
+  takeOffOrphans(libc);
+  const reserve = new NativeReserve(libc, RESERVE_BYTES);
+  const ring = ringReception(libc, options, reserve);
+  const bpf = new Bpf(libc);
+  const maps = new ClaimMaps(libc, bpf);
+  const parts = { libc, bpf, memory: new FrameMemory(libc, reserve), maps, options };
+  return {
+    asksBySystemCall: false,
+    createArena: ring.createArena,
+    open: (link, counters) => new XdpSource(parts, link, ring.open(link, counters, null)),
+    createSender(source, own, counters) {
+      const port = source instanceof XdpSource ? source.port : null;
+      return port === null ? own : new XdpSender(libc, source as XdpSource, port, own, counters);
+    },
+    steering: maps,
+    close: () => maps.close(),
+  };
+}
+
+/** `null`, or why the kernel does not give us AF_XDP sockets and programs, with the way out. */
+function xdpRefused(libc: Libc): string | null {
+  const opened: number[] = [];
+  const bpf = new Bpf(libc);
+  try {
+    opened.push(createXdpSocket(libc));
+    const maps = new ClaimMaps(libc, bpf);
+    opened.push(maps.claims, maps.hostAddresses);
+    const sockets = bpf.createMap({ type: 'sockets', keyBytes: 4, valueBytes: 4, entriesMax: 1 });
+    opened.push(sockets);
+    const options = { mac: new Uint8Array(6), frameBytesMax: 1500, takesAll: false, passesUnfinished: true };
+    opened.push(
+      bpf.loadXdpProgram(
+        steeringProgram({ claims: maps.claims, hostAddresses: maps.hostAddresses, sockets }, options),
+        'uipvs_probe',
+      ),
+    );
+    return null;
+  } catch (error) {
+    return `${sentence(error as Error)}; packet-ring does without`;
+  } finally {
+    for (const descriptor of opened) libc.close(descriptor);
+  }
+}
+
+function sentence(error: Error): string {
+  if (!(error instanceof LibcError)) return error.message;
+  if (error.code === 'EPERM' || error.code === 'EACCES') {
+    return 'the rights CAP_BPF and CAP_NET_ADMIN are missing, or the container forbids bpf(2); run as root';
+  }
+  if (error.code === 'ENOSYS') return 'this kernel has no bpf(2) (CONFIG_BPF_SYSCALL)';
+  if (error.code === 'EINVAL') return 'this kernel has no map for AF_XDP sockets (CONFIG_XDP_SOCKETS)';
+  return `the kernel refuses (${error.message})`;
+}
