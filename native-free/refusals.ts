@@ -36,6 +36,8 @@ export function refuseWhatAProxyCannot(command: Command): void {
       throw cannot('synchronise connections', 'sockets cannot be handed to another host');
     case 'addMarkRule':
       throw cannot('mark packets', 'it sees connections, not packets');
+    case 'readCapture':
+      throw cannot('capture packets', 'it sees connections, not packets');
     default:
   }
 }

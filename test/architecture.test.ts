@@ -22,7 +22,8 @@ const ROOMS: Readonly<Record<string, Room>> = {
   engine: { floor: 3, imports: ['balance', 'model', 'wire'] },
   // An ICMP echo needs a raw socket.
   health: { floor: 3, imports: ['model', 'native'] },
-  'data-plane': { floor: 4, imports: ['engine', 'packet-io', 'native', 'model', 'wire'] },
+  // What the kernel is told is read from specs by the checks that the table uses.
+  'data-plane': { floor: 4, imports: ['engine', 'balance/checks', 'packet-io', 'native', 'model', 'wire'] },
   control: { floor: 5, imports: ['model'] },
   // Addresses that a file holds as numbers, and that an operator typed, become text in one place.
   ipvsadm: { floor: 6, imports: ['control', 'model', 'wire/address'] },
@@ -30,9 +31,12 @@ const ROOMS: Readonly<Record<string, Room>> = {
   config: { floor: 6, imports: ['control', 'health', 'model'] },
   // The far end of a tunnel on a server needs raw sockets.
   lab: { floor: 6, imports: ['model', 'native'] },
-  doctor: { floor: 6, imports: ['model'] },
+  // Asks the daemon, asks the network (ARP, a SYN, an echo) and listens to what passes by.
+  doctor: { floor: 6, imports: ['control', 'packet-io', 'model', 'wire'] },
   // Plays recordings in virtual time, frame by frame: that is the engine's own door, below that of a data plane.
   conform: { floor: 7, imports: ['data-plane', 'engine', 'balance', 'ipvsadm', 'model', 'wire'] },
+  // Tells what became of a packet, and tries packets in an engine of its own where no daemon runs.
+  explain: { floor: 5, imports: ['engine', 'model', 'wire'] },
   // Production schedulers under traffic that does not exist.
   simulate: { floor: 5, imports: ['balance', 'engine/random', 'model'] },
   // Captures: replayed by an engine in this process, or taken from the running one; what is read in them, in words.
@@ -50,6 +54,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
       'lab',
       'doctor',
       'conform',
+      'explain',
       'simulate',
       'trace',
       'lessons',
@@ -73,7 +78,6 @@ const ENTRIES = ['src/index.ts', 'src/data-plane/packet/worker.ts'];
 const ENTRY_PATTERN = /^src\/lab\/[^/]+-(?:server|client)\.ts$/;
 /** What no program of ours needs, or none yet, and why it is there. */
 const WITHOUT_A_PROGRAM: Readonly<Record<string, string>> = {
-  'src/engine/pairing.ts': 'a packet and what came of it, for replays and captures',
   'src/packet-io/memory.ts': 'the cable of tests',
   'src/packet-io/with-capture.ts': 'a capture of what a back end carries, for tests',
   'src/packet-io/with-faults.ts': 'the bad cable of tests',

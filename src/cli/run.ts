@@ -1,12 +1,15 @@
 /** The `uipvs` command: finds the word and runs it. */
 import { IpvsError } from '../model/errors.ts';
+import { captureWord } from './capture.ts';
 import { checkWord } from './check.ts';
 import type { Cli } from './cli.ts';
 import { type CommandDescription, runWord, type Word } from './command-line.ts';
 import { connectionsWord } from './connections.ts';
 import { convertWord } from './convert.ts';
+import { doctorWord } from './doctor.ts';
 import { completionWord, manWord } from './documents.ts';
 import { drainWord } from './drain.ts';
+import { explainWord } from './explain.ts';
 import { guardWord } from './guard.ts';
 import { healthWord } from './health.ts';
 import { installWord } from './install.ts';
@@ -19,6 +22,7 @@ import { statsWord } from './stats.ts';
 import { statusWord } from './status.ts';
 import { sysctlWord } from './sysctl.ts';
 import { systemdWord } from './systemd.ts';
+import { traceWord } from './trace.ts';
 
 /** A word that another program answers, with everything behind it. */
 export interface DelegatedWord {
@@ -66,6 +70,8 @@ function allWords(cli: Cli, delegated: readonly DelegatedWord[]): Word[] {
     connectionsWord(cli),
     statsWord(cli),
     healthWord(cli),
+    explainWord(cli),
+    traceWord(cli),
     procWord(cli),
     sysctlWord(cli),
     checkWord(cli),
@@ -73,7 +79,9 @@ function allWords(cli: Cli, delegated: readonly DelegatedWord[]): Word[] {
     planWord(cli),
     applyWord(cli),
     drainWord(cli),
+    captureWord(cli),
     replayWord(cli),
+    doctorWord(cli),
     ioWord(cli),
     guardWord(cli),
     installWord(cli),

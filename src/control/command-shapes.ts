@@ -145,6 +145,10 @@ export const COMMAND_SHAPES: Readonly<Record<CommandName, Shape>> = {
   listMarkRules: nothing,
   listSourceNatRules: nothing,
   getCounters: nothing,
+  readCapture: object<Commands['readCapture']['input']>(
+    { id: text(64) },
+    { filter: text(1_024), snapBytes: integer(64, FRAME_BYTES_MAX), all: boolean, stop: boolean },
+  ),
   getLinkCounters: nothing,
   rehearse: object<RehearsedPacket>(
     {},

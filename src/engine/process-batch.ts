@@ -31,9 +31,7 @@ export function processBatch(context: EngineContext, packet: Packet, batch: Pack
 function giveBack(context: EngineContext, packet: Packet): void {
   const { cable } = context.network;
   if (cable === null || packet.ingress === cable.link.index) return;
-  const { shard } = context;
-  const isShared = ((packet.batch.flags[packet.slot] as number) & FrameFlag.SHARED) !== 0;
-  // Of those that hear the same frame one gives it back.
-  if (isShared && shard !== null && shard.index !== 0) return;
+  // Of the shards that hear the same frame one gives it back.
+  if (((packet.batch.flags[packet.slot] as number) & FrameFlag.SHARED) !== 0) return;
   if (isHeldBack(context, packet)) sendToHost(context, packet);
 }

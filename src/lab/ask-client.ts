@@ -19,6 +19,7 @@ export interface AskedAnswer {
 }
 
 const GREETING = /^Hello from (\S+)(?: to (\S+))?/;
+const NO_PROBES_MS = 3_600_000;
 const NO_ANSWER = 'no answer in time';
 
 interface Target {
@@ -64,7 +65,8 @@ async function main(): Promise<void> {
 }
 
 async function askByHttp(target: Target): Promise<AskedAnswer> {
-  const agent = new Agent({ keepAlive: target.idleMs !== null, maxSockets: 1 });
+  // Idle is idle: no probes of TCP's own, which would keep the connection known to those between.
+  const agent = new Agent({ keepAlive: target.idleMs !== null, keepAliveMsecs: NO_PROBES_MS, maxSockets: 1 });
   try {
     const first = await askOnce(target, agent);
     if (target.idleMs === null || first.from === null) return first;

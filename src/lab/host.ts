@@ -74,6 +74,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   ipvsadm: 'ipvsadm',
   iptables: 'iptables',
   keepalived: 'keepalived',
+  ping: 'iputils-ping',
 };
 
 /** The packages of those programs that are missing here. */

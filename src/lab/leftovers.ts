@@ -127,6 +127,8 @@ function markedProcesses(labId: string): number[] {
 async function endProcesses(find: () => Promise<number[]>): Promise<void> {
   let pids = await find();
   for (const pid of pids) sendSignal(pid, 'SIGTERM');
+  // One that was stopped hears of it only when it goes on.
+  for (const pid of pids) sendSignal(pid, 'SIGCONT');
   const deadlineMs = performance.now() + GRACE_MS;
   while (pids.length > 0 && performance.now() < deadlineMs) {
     await pause(50);

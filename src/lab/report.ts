@@ -119,7 +119,7 @@ export function drawTopology(topology: LabTopology, client = 'ab', director = 'u
   const total = starts[2] + widths[2];
   const drops = (columns: readonly number[]) => mark(' '.repeat(total), columns, '|');
   const lines = [...rows];
-  if (topology.mode === 'masq') {
+  if (topology.networks['clients'] !== undefined) {
     const [left, right] = [middles[1] - 6, middles[1] + 6];
     lines.push(drops([middles[0], left, right, middles[2]]));
     const wires = `${'='.repeat(left + 3)}${' '.repeat(right - left - 5)}${'='.repeat(total - right + 2)}`;

@@ -52,6 +52,20 @@ export interface TracePage {
   readonly missed: number;
 }
 
+/** A piece of a capture. */
+export interface CapturePage {
+  /** Records of `wire/tap-record.ts`, in base64. */
+  readonly records: string;
+  /** There is more to be read at once. */
+  readonly more: boolean;
+  /** Packets since the last reading that there was no room for. */
+  readonly lost: number;
+  /** The capture began with this reading: what was before is not in it. */
+  readonly begun: boolean;
+  /** The links that are served now. */
+  readonly links: readonly { readonly index: number; readonly name: string }[];
+}
+
 export interface Page<T> {
   readonly items: readonly T[];
   /** Hand this back as `cursor` for the next page; `null`: that was all. */
@@ -121,6 +135,21 @@ export interface Commands {
     };
     answer: TracePage;
   };
+  /**
+   * Packets as they came and as they left, in short and as bytes, since the last reading of the capture with this `id`.
+   * It begins with the first reading, and ends some seconds after the last, or with `stop`: then nothing is added any
+   * more, and it is gone when all was read. `all`: also packets that are not balanced. EINVAL, ENOMEM.
+   */
+  readCapture: {
+    input: {
+      readonly id: string;
+      readonly filter?: string;
+      readonly snapBytes?: number;
+      readonly all?: boolean;
+      readonly stop?: boolean;
+    };
+    answer: CapturePage;
+  };
   /** What the I/O back end counts, link by link. */
   getLinkCounters: { input: Record<never, never>; answer: { readonly links: readonly LinkCounters[] } };
 }
@@ -150,6 +179,7 @@ export interface EngineCounters {
   /** Frames given on to the host's stack, by reason. */
   readonly passes: Readonly<Record<string, number>>;
   readonly connections: number;
+  /** 0: no limit but memory. */
   readonly connectionsMax: number;
   /** Absent: one worker carries all. */
   readonly shards?: readonly ShardStatus[];
@@ -208,5 +238,6 @@ export const COMMANDS: Readonly<Record<CommandName, { readonly changes: boolean;
   getCounters: { changes: false, summary: 'Drops, passes and table fill of the data plane' },
   rehearse: { changes: false, summary: 'What would become of a packet, and why; nothing changes' },
   readTrace: { changes: false, summary: 'What became of packets that match a filter, and why' },
+  readCapture: { changes: false, summary: 'Packets as they came and as they left, as bytes' },
   getLinkCounters: { changes: false, summary: 'Frames, drops and send errors of each link' },
 };

@@ -53,3 +53,8 @@ export const HEALTH_SERVICES_MAX = 4_096;
 export const HEALTH_SERVERS_MAX = 4_096;
 export const HEALTH_CHANGES_MAX = 20;
 export const HEALTH_REASON_CHARACTERS_MAX = 200;
+
+/** Captures of the running balancer at once; memory of each, and what one reading gives at most, in bytes. */
+export const CAPTURES_MAX = 4;
+export const CAPTURE_BUFFER_BYTES = 16 * 1024 * 1024;
+export const CAPTURE_PAGE_BYTES = 1024 * 1024;

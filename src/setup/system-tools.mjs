@@ -63,6 +63,13 @@ export const CHECK_SERVER_TOOLS = [
   { package: 'openssl', present: () => isOnPath('openssl') },
 ];
 
+/** @type {readonly Tool[]} What a guest with a kernel of its own needs. */
+export const GUEST_TOOLS = [
+  { package: 'qemu-system-x86', present: () => isOnPath('qemu-system-x86_64') },
+  { package: 'busybox-static', present: () => isOnPath('busybox') },
+  { package: 'kmod', present: () => isOnPath('depmod') && isOnPath('modprobe') },
+];
+
 /** @type {readonly Tool[]} What `npm run bench` measures with, and whom it compares with. */
 export const BENCH_TOOLS = [
   { package: 'nginx-light', present: () => isOnPath('nginx') },

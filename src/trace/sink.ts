@@ -7,6 +7,8 @@ export interface ByteSink {
   write(bytes: Uint8Array): void;
   /** Resolves when a slow reader has taken what was written. */
   settle(): Promise<void> | void;
+  /** Hands on what was written, for a reader who follows. */
+  flush(): Promise<void> | void;
   /** Writes what is left. */
   close(): Promise<void> | void;
 }
@@ -14,7 +16,12 @@ export interface ByteSink {
 /** To a file that only its owner may read. Throws PacketIoError. */
 export function fileSink(path: string): ByteSink {
   const file = new OutputFile(path);
-  return { write: (bytes) => file.write(bytes), settle: () => {}, close: () => file.close() };
+  return {
+    write: (bytes) => file.write(bytes),
+    settle: () => {},
+    flush: () => file.flush(),
+    close: () => file.close(),
+  };
 }
 
 const PENDING_BYTES_MAX = 65_536;
@@ -35,6 +42,7 @@ export function streamSink(send: (bytes: Uint8Array) => Promise<void>): ByteSink
       pending.push(bytes);
       pendingBytes += bytes.length;
     },
+    flush,
     settle: () => (pendingBytes > PENDING_BYTES_MAX ? flush() : undefined),
     close: flush,
   };
@@ -63,6 +71,10 @@ export class HashingSink implements ByteSink {
 
   settle(): Promise<void> | void {
     return this.#sink?.settle();
+  }
+
+  flush(): Promise<void> | void {
+    return this.#sink?.flush();
   }
 
   close(): Promise<void> | void {

@@ -15,7 +15,7 @@ export const TO_HOST = -2;
 export const FrameFlag = {
   /** The transport checksum field holds the folded, not inverted sum of the pseudo-header only. */
   PARTIAL_CHECKSUM: 1,
-  /** Other shards have this frame as well. */
+  /** Every shard has this frame, and another one answers for it. */
   SHARED: 2,
   /** It is another shard's, and was made empty. */
   OTHER_SHARD: 4,

@@ -1,7 +1,7 @@
 /** A standing lab from `up` to `down`, as its owner types it, on a host of the test's own. */
 import { expect } from 'vitest';
 import type { Graded } from '../../src/lab/standing/kind.ts';
-import type { LabHost, LabRun } from './support.ts';
+import { LabHost, type LabRun } from './support.ts';
 
 export interface CheckReport {
   readonly name: string;
@@ -46,4 +46,14 @@ export async function takenDown(host: LabHost, up: LabRun, before: Record<string
 /** The empty folder that held the states may stay, as after any daemon. */
 function withoutStates(traces: Record<string, string>): Record<string, string> {
   return { ...traces, run: traces['run']?.replace(/^uipvs\n/m, '') ?? '' };
+}
+
+/** A host for one standing lab and what is done with it; in the end nothing is left, whatever happened. */
+export async function withHost(work: (host: LabHost, before: Record<string, string>) => Promise<void>): Promise<void> {
+  const host = await LabHost.open();
+  try {
+    await work(host, host.traces());
+  } finally {
+    await typed(host, 0, 'down', '--all').finally(() => host.close());
+  }
 }

@@ -254,7 +254,12 @@ describe('a capture that cannot be replayed', () => {
 
   test('has its first packets written before the damage is told', async () => {
     const pieces: Uint8Array[] = [];
-    const output = { write: (bytes: Uint8Array) => void pieces.push(bytes), settle: () => {}, close: () => {} };
+    const output = {
+      write: (bytes: Uint8Array) => void pieces.push(bytes),
+      settle: () => {},
+      flush: () => {},
+      close: () => {},
+    };
     await expect(play(save('in.pcap', whole(2).subarray(0, 1000)), { output })).rejects.toThrow(/cut off/);
     expect(readCapture(Buffer.concat(pieces)).packets.length).toBe(22);
   });

@@ -60,7 +60,7 @@ export function workbench() {
     const report = await replay({
       input,
       desired: webTable(),
-      output: { write: (bytes) => void pieces.push(bytes), settle: () => {}, close: () => {} },
+      output: { write: (bytes) => void pieces.push(bytes), settle: () => {}, flush: () => {}, close: () => {} },
       format: 'pcapng',
       sourceNat: 'none',
       seed: 1,

@@ -27,6 +27,20 @@ const MERGES: { readonly [N in CommandName]?: Merge<N> } = {
       hits: sum(answers.map(({ rules }) => (rules[index]?.text === rule.text ? rules[index].hits : 0))),
     })),
   }),
+  // Only the shard that would get the packet answers.
+  rehearse: (answers) => answers.find((answer) => answer !== null) ?? first(answers),
+  // Each worker counts time from its own beginning: between shards the order may be off by as much as they began apart.
+  readTrace: (answers) => ({
+    traces: answers.flatMap(({ traces }) => traces).sort((a, b) => a.timeMs - b.timeMs),
+    missed: sum(answers.map(({ missed }) => missed)),
+  }),
+  readCapture: (answers) => ({
+    records: mergeRecords(answers.map(({ records }) => Buffer.from(records, 'base64'))),
+    more: answers.some(({ more }) => more),
+    lost: sum(answers.map(({ lost }) => lost)),
+    begun: answers.some(({ begun }) => begun),
+    links: first(answers).links,
+  }),
   getCounters: (answers) => mergeCounters(answers),
   getLinkCounters: (answers) => ({ links: mergeLinks(answers.map(({ links }) => links)) }),
 };
@@ -90,6 +104,21 @@ function mergeCounters(counters: readonly EngineCounters[]): EngineCounters {
     connectionsMax: sum(counters.map(({ connectionsMax }) => connectionsMax)),
     ...(shards.length === 0 ? {} : { shards }),
   };
+}
+
+/** Records of captures, by their time. */
+function mergeRecords(captures: readonly Buffer[]): string {
+  const records = captures.flatMap((bytes) => {
+    const found: { timeUs: number; record: Buffer }[] = [];
+    for (let at = 0; at < bytes.length; ) {
+      const recordBytes = bytes.readUInt32LE(at);
+      found.push({ timeUs: bytes.readDoubleLE(at + 4), record: bytes.subarray(at, at + recordBytes) });
+      at += recordBytes;
+    }
+    return found;
+  });
+  records.sort((a, b) => a.timeUs - b.timeUs);
+  return Buffer.concat(records.map(({ record }) => record)).toString('base64');
 }
 
 /** Every shard has a ring of its own on every link: the slots add up. */

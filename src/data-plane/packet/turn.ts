@@ -2,6 +2,7 @@
 import type { PacketIo } from '../../packet-io/packet-io.ts';
 import type { PacketBatch } from '../../wire/packet-batch.ts';
 import type { PacketEngine } from '../packet-engine.ts';
+import type { Taps } from './tap.ts';
 
 /**
  * How long a worker without frames sleeps at most when something can wake it, and when nothing can. The keeper takes
@@ -18,23 +19,30 @@ export interface TurnParts {
   readonly io: PacketIo;
   /** Made by `io`. */
   readonly batch: PacketBatch;
+  /** Absent: nobody can look. */
+  readonly taps?: Taps;
 }
 
 /** Returns the number of frames that were read. Commands are the caller's business, between two turns. */
-export function turn({ engine, io, batch }: TurnParts, nowMs: number): number {
+export function turn({ engine, io, batch, taps }: TurnParts, nowMs: number): number {
   const frames = io.receive(batch);
+  const tapped = taps?.active === true ? taps : null;
   if (frames > 0) {
+    tapped?.came(batch);
     engine.process(batch, nowMs);
+    tapped?.decided(batch);
     io.transmit(batch);
   }
   engine.advance(nowMs);
-  sendOutbox(engine, io);
+  tapped?.advance(nowMs);
+  sendOutbox(engine, io, tapped);
   return frames;
 }
 
 /** Sends what the engine itself says. Also needed after a command, which may make it speak. */
-export function sendOutbox(engine: PacketEngine, io: PacketIo): void {
+export function sendOutbox(engine: PacketEngine, io: PacketIo, taps: Taps | null = null): void {
   if (engine.outbox.count === 0) return;
+  if (taps?.active === true) taps.said(engine.outbox);
   io.transmit(engine.outbox);
   engine.outbox.clear();
 }

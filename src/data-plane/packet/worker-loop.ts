@@ -7,6 +7,7 @@ import type { Command, EngineCounters } from '../../model/commands.ts';
 import { type ErrorCode, IpvsError } from '../../model/errors.ts';
 import { BATCH_FRAMES } from '../../model/limits.ts';
 import type { NetworkLink, NetworkSnapshot } from '../../model/network.ts';
+import type { RehearsedPacket } from '../../model/packet-trace.ts';
 import { type Link, type PacketIo, PacketIoError } from '../../packet-io/packet-io.ts';
 import type { PacketEngine } from '../packet-engine.ts';
 import { Shard } from '../steering/shard.ts';
@@ -14,6 +15,7 @@ import type { Mailbox } from './mailbox.ts';
 import type { NetworkAnswer, ToWorker, WorkerStart } from './messages.ts';
 import { ScoreboardWriter } from './scoreboard.ts';
 import { Steerer } from './steerer.ts';
+import { Taps } from './tap.ts';
 import { idleWaitMs, sendOutbox, type TurnParts, turn } from './turn.ts';
 
 export interface WorkerMakers {
@@ -32,9 +34,10 @@ export async function runWorker(start: WorkerStart, mailbox: Mailbox, makers: Wo
   const shard = start.shard === undefined ? null : new Shard(start.shard, start.sourceNat);
   const io = shard === null ? opened : shard.steer(opened);
   const engine = makers.createEngine(start, nowMs(), shard);
-  const desk = new Desk(engine, io, mailbox, shard);
+  const taps = new Taps({ nowUs });
+  const desk = new Desk(engine, io, mailbox, taps, shard);
   const wakeFd = (io as Partial<Wakeable>).wakeFd ?? null;
-  const parts: TurnParts = { engine, io, batch: io.createBatch(BATCH_FRAMES) };
+  const parts: TurnParts = { engine, io, batch: io.createBatch(BATCH_FRAMES), taps };
   mailbox.post({ type: 'ready', wakeFd });
   try {
     if (mailbox.kind === 'thread') runBlocking(parts, desk, mailbox, wakeFd !== null);
@@ -73,6 +76,11 @@ function describe(error: unknown): string {
 /** Whole monotonic milliseconds: the engine's clock. */
 function nowMs(): number {
   return Math.floor(performance.now());
+}
+
+/** Microseconds since 1970, by a clock that does not jump: for captures. */
+function nowUs(): number {
+  return (performance.timeOrigin + performance.now()) * 1000;
 }
 
 function runBlocking(parts: TurnParts, desk: Desk, mailbox: Mailbox, wakeable: boolean): void {
@@ -146,17 +154,19 @@ class Desk {
   readonly #engine: PacketEngine;
   readonly #io: PacketIo;
   readonly #mailbox: Mailbox;
+  readonly #taps: Taps;
   /** For back ends that take frames away from the host's stack. */
   readonly #steerer: Steerer | null;
   readonly #attached = new Map<number, NetworkLink>();
 
   readonly #shard: Shard | null;
 
-  constructor(engine: PacketEngine, io: PacketIo, mailbox: Mailbox, shard: Shard | null) {
+  constructor(engine: PacketEngine, io: PacketIo, mailbox: Mailbox, taps: Taps, shard: Shard | null) {
     this.#shard = shard;
     this.#engine = engine;
     this.#io = io;
     this.#mailbox = mailbox;
+    this.#taps = taps;
     this.#steerer = io.steering === undefined ? null : new Steerer(io.steering);
   }
 
@@ -170,24 +180,30 @@ class Desk {
     } else if (message.type === 'command') {
       this.#engine.advance(now);
       try {
-        this.#mailbox.post({ type: 'answer', id: message.id, answer: this.#execute(message.command) });
+        this.#mailbox.post({ type: 'answer', id: message.id, answer: this.#execute(message.command, now) });
       } catch (error) {
         // A refused wish is an answer. Anything else is our own mistake, and ends the worker.
         if (!(error instanceof IpvsError)) throw error;
         const code: ErrorCode = error.code;
         this.#mailbox.post({ type: 'error', id: message.id, code, message: error.message });
       }
-      sendOutbox(this.#engine, this.#io);
+      sendOutbox(this.#engine, this.#io, this.#taps);
     }
   }
 
-  /** The engine knows nothing of the back end; all else is the engine's. */
-  #execute(command: Command): unknown {
+  /** The engine knows nothing of the back end and of taps; all else is the engine's. */
+  #execute(command: Command, now: number): unknown {
+    if (command.name === 'readCapture') {
+      const links = [...this.#attached.values()].map(({ index, name }) => ({ index, name }));
+      return { ...this.#taps.read(command, now), links };
+    }
     if (command.name !== 'getLinkCounters') {
       const answer = this.#engine.execute(command);
       this.#steerer?.note(command);
       if (this.#shard === null) return answer;
       this.#shard.note(command);
+      // The shard that would have got the packet knows what would become of it.
+      if (command.name === 'rehearse' && !this.#shard.ownsFrame(frameOf(command))) return null;
       return command.name === 'getCounters' ? this.#withShard(answer as EngineCounters, this.#shard) : answer;
     }
     const links = this.#io.linkCounters?.();
@@ -234,4 +250,10 @@ function isSameCable(a: NetworkLink, b: NetworkLink): boolean {
 
 function toIoLink({ index, name, mac, mtu, loopback }: NetworkLink): Link {
   return { index, name, mac: Uint8Array.from(mac.split(':'), (byte) => Number.parseInt(byte, 16)), mtu, loopback };
+}
+
+/** A packet without its link is put behind a header that says nothing but its family. */
+function frameOf({ frame, packet = '' }: RehearsedPacket): Uint8Array {
+  if (frame !== undefined) return Buffer.from(frame, 'hex');
+  return Buffer.from(`${'02'.padEnd(24, '0')}${packet.startsWith('6') ? '86dd' : '0800'}${packet}`, 'hex');
 }

@@ -63,6 +63,12 @@ export class Shard implements ShardRole {
     return port % this.#facts.shards === this.index && !this.#facts.servicePorts.has(port);
   }
 
+  /** Whether this shard would have taken the frame, or answered for it. */
+  ownsFrame(frame: Uint8Array): boolean {
+    const chosen = shardOfFrame(this.#facts, frame, 0, frame.length);
+    return chosen === this.index || (chosen === SHARED && this.index === 0);
+  }
+
   /** A command was carried out. */
   note(command: Command): void {
     this.#facts.note(command);
@@ -95,7 +101,7 @@ export class Shard implements ShardRole {
       if (chosen === this.index) continue;
       if (chosen === SHARED) {
         this.#shared++;
-        flags[slot] = (flags[slot] as number) | FrameFlag.SHARED;
+        if (this.index !== 0) flags[slot] = (flags[slot] as number) | FrameFlag.SHARED;
       } else {
         this.#foreign++;
         flags[slot] = (flags[slot] as number) | FrameFlag.OTHER_SHARD;

@@ -3,10 +3,16 @@ import { FAULTS } from '../faults/index.ts';
 import { LabError } from '../host.ts';
 import type { LabChoice, StandingKind } from '../standing/kind.ts';
 import { dr } from './dr.ts';
+import { fallback } from './fallback.ts';
 import { fullnat } from './fullnat.ts';
+import { ipv6 } from './ipv6.ts';
 import { nat } from './nat.ts';
+import { persistence } from './persistence.ts';
+import { proxy } from './proxy.ts';
+import { tun } from './tun.ts';
+import { udp } from './udp.ts';
 
-export const LABS: readonly StandingKind[] = [nat, fullnat, dr];
+export const LABS: readonly StandingKind[] = [nat, fullnat, dr, tun, ipv6, udp, persistence, fallback, proxy];
 
 /** All of them, the working ones first. */
 export const CHOICES: readonly LabChoice[] = [

@@ -1,13 +1,15 @@
 /** Questions that several labs ask: a line each, answered by real traffic or by the state of a host. */
 import { endpoint } from '../addresses.ts';
 import { parseTable } from '../director.ts';
-import { waitFor } from '../host.ts';
+import { pause, waitFor } from '../host.ts';
 import { realServers } from '../topology.ts';
 import type { Check } from './kind.ts';
 import type { Answers, Question, Visit } from './visit.ts';
 
 /** Enough for every server of a round to have several turns. */
 const REQUESTS = 12;
+/** How often the table's counts are brought up to date, and patience with it. */
+const COUNTED_EVERY_MS = 2200;
 const COUNTED_TIMEOUT_MS = 10_000;
 
 /** The client asks the service, and all is answered. */
@@ -107,32 +109,36 @@ export async function askEach(visit: Visit, from: string): Promise<{ passed: boo
   };
 }
 
-/** Packets that came back through the director, of the service: `none` in direct routing and tunnels. */
+/** No answer comes back through the director, as in direct routing and tunnels. */
 export function answersBypassDirector(question: Partial<Question> = {}): Check {
   return {
     item: 'the servers answer the client directly: the director counts no outgoing packets',
     test: async (visit) => {
+      await pause(COUNTED_EVERY_MS, visit.signal);
+      const before = await countedPackets(visit);
       const { text, answered, asked } = await visit.ask({ count: 6, ...question });
-      const { incoming, outgoing } = await countedPackets(visit);
+      const after = async () => {
+        const now = await countedPackets(visit);
+        return now.incoming > before.incoming ? now : null;
+      };
+      const timing = { timeoutMs: COUNTED_TIMEOUT_MS, everyMs: 500, signal: visit.signal };
+      const counts = (await waitFor(after, timing)) ?? before;
+      const [incoming, outgoing] = [counts.incoming - before.incoming, counts.outgoing - before.outgoing];
       return {
-        passed: answered === asked && incoming > 0 && outgoing === 0,
+        // The director's own ICMP errors to the client count as well; an answer would be several packets.
+        passed: answered === asked && incoming > 0 && outgoing < answered,
         evidence: `${text}; packets in ${incoming}, out ${outgoing}`,
       };
     },
   };
 }
 
-/** Packets of the service in both directions, once the table shows any: it is brought up to date every two seconds. */
-export async function countedPackets(visit: Visit): Promise<{ incoming: number; outgoing: number }> {
-  const counted = async () => {
-    const stats = await visit.mustSh('director', 'ipvsadm -Ln --stats --exact');
-    // Connections, packets in, packets out.
-    const line = /^(?:TCP|UDP) +\S+ +\d+ +(\d+) +(\d+)/m.exec(stats);
-    const found = { incoming: Number(line?.[1] ?? 0), outgoing: Number(line?.[2] ?? 0) };
-    return found.incoming > 0 ? found : null;
-  };
-  const timing = { timeoutMs: COUNTED_TIMEOUT_MS, everyMs: 500, signal: visit.signal };
-  return (await waitFor(counted, timing)) ?? { incoming: 0, outgoing: 0 };
+/** Packets of the service in both directions, as the table shows them: it is brought up to date every two seconds. */
+async function countedPackets(visit: Visit): Promise<{ incoming: number; outgoing: number }> {
+  const stats = await visit.mustSh('director', 'ipvsadm -Ln --stats --exact');
+  // Connections, packets in, packets out.
+  const line = /^(?:TCP|UDP) +\S+ +\d+ +(\d+) +(\d+)/m.exec(stats);
+  return { incoming: Number(line?.[1] ?? 0), outgoing: Number(line?.[2] ?? 0) };
 }
 
 export function lastLine(text: string): string {

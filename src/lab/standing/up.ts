@@ -117,8 +117,9 @@ export async function take(visit: Visit, step: Step): Promise<void> {
 /** Programs of this package under their own names and those of the originals, first on the PATH of the lab's shells. */
 function writeWrappers(lab: Lab): void {
   mkdirSync(lab.path('bin'));
-  for (const [name, program] of Object.entries(WRAPPERS)) {
-    const words = packageProgram(program).map((word) => `'${word.replaceAll("'", "'\\''")}'`);
+  const programs = Object.entries(WRAPPERS).map(([name, program]) => ({ name, command: packageProgram(program) }));
+  for (const { name, command } of [...programs, { name: 'web-server', command: [process.execPath, WEB_SERVER] }]) {
+    const words = command.map((word) => `'${word.replaceAll("'", "'\\''")}'`);
     writeFileSync(lab.path(`bin/${name}`), `#!/bin/sh\nexec ${words.join(' ')} "$@"\n`);
     chmodSync(lab.path(`bin/${name}`), 0o755);
   }

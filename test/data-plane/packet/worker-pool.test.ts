@@ -10,6 +10,7 @@ import type { Command, EngineCounters, Page } from '../../../src/model/commands.
 import type { ConnectionStatus } from '../../../src/model/connection-status.ts';
 import { IpvsError } from '../../../src/model/errors.ts';
 import type { ServiceStatus } from '../../../src/model/service.ts';
+import { NO_SLICE, readTapRecords, TAP_HEADER_BYTES, writeTapRecord } from '../../../src/wire/tap-record.ts';
 import { destination, key, service } from '../support/specs.ts';
 
 const START: WorkerStart = { io: 'fake', ioOptions: {}, seed: 1, connectionsMax: 10, sourceNat: 'none' };
@@ -174,6 +175,28 @@ test('when one of them cannot begin, none is left', async () => {
   crew.failing = 1;
   await expect(crew.open(3)).rejects.toThrow('the packet worker ended: it did not work');
   await expect(crew.open(3)).rejects.toMatchObject({ code: 'EIO' });
+});
+
+test('captures of all shards are one, by the time of their packets', () => {
+  const record = (timeUs: number) => {
+    const bytes = Buffer.alloc(TAP_HEADER_BYTES + 3, timeUs);
+    const frame = { bytes: Uint8Array.of(timeUs, 2, 3), at: 0, originalBytes: 3, keptBytes: 3 };
+    const decision = { timeUs, verdict: 0, reason: 0, flags: 0, ingress: 1, egress: 1 };
+    writeTapRecord(new DataView(bytes.buffer, bytes.byteOffset, bytes.length), 0, decision, frame, NO_SLICE);
+    return bytes;
+  };
+  const pages = [[1, 4, 5], [], [2, 3, 6]].map((times, shard) => ({
+    records: Buffer.concat(times.map(record)).toString('base64'),
+    more: shard === 1,
+    lost: 1,
+    begun: false,
+    links: [{ index: 1, name: 'eth0' }],
+  }));
+  const merged = mergeAnswers<'readCapture'>({ name: 'readCapture', id: 'x' }, pages);
+  expect([...readTapRecords(Buffer.from(merged.records, 'base64'))].map(({ timeUs }) => timeUs)).toEqual([
+    1, 2, 3, 4, 5, 6,
+  ]);
+  expect(merged).toMatchObject({ more: true, lost: 3, begun: false, links: [{ name: 'eth0' }] });
 });
 
 test('counters, rings and rules are added up by name', () => {
