@@ -5,6 +5,8 @@ import type { SourceNat } from '../../model/service.ts';
 import { LIVE_KINDS } from '../../packet-io/index.ts';
 import type { PacketIoOptions } from '../../packet-io/packet-io.ts';
 import { PACKET_ENGINE_CAPABILITIES } from '../capabilities.ts';
+import { createLoadBoard } from '../steering/load-board.ts';
+import type { ShardPlace } from '../steering/shard.ts';
 import { chooseIo } from './choose-io.ts';
 import type { WorkerStart } from './messages.ts';
 import { type Log, PacketDataPlane } from './packet-data-plane.ts';
@@ -45,6 +47,7 @@ export async function startPacketDataPlane(options: PacketDataPlaneOptions): Pro
   options.log.info(
     `frames are carried by ${kind.name}: ${kind.summary}${ffi === null ? '' : `; calls go through ${ffi}`}`,
   );
+  const loads = createLoadBoard(shards);
   const start: WorkerStart = {
     io: kind.name,
     ioOptions: options.ioOptions ?? {},
@@ -60,7 +63,10 @@ export async function startPacketDataPlane(options: PacketDataPlaneOptions): Pro
     ffi,
     shards,
     startWorker: (shard) =>
-      new WorkerSession((begin, listeners) => spawn(workerEntry(), begin, listeners), shardStart(start, shard, shards)),
+      new WorkerSession(
+        (begin, listeners) => spawn(workerEntry(), begin, listeners),
+        shardStart(start, { index: shard, count: shards, loads }),
+      ),
     links: options.links ?? null,
     guard: options.guard ?? 'on',
     hostLink: options.hostLink ?? 'on',
@@ -70,8 +76,8 @@ export async function startPacketDataPlane(options: PacketDataPlaneOptions): Pro
 }
 
 /** What is random must not be the same in all of them. */
-function shardStart(start: WorkerStart, index: number, count: number): WorkerStart {
-  return count === 1 ? start : { ...start, seed: (start.seed + index) >>> 0, shard: { index, count } };
+function shardStart(start: WorkerStart, shard: ShardPlace): WorkerStart {
+  return shard.count === 1 ? start : { ...start, seed: (start.seed + shard.index) >>> 0, shard };
 }
 
 /** The worker's module beside this one, compiled like this one. */

@@ -4,13 +4,14 @@
  * all, becomes empty and is counted: two shards must never take the same frame for theirs.
  */
 import type { Endpoints } from '../../engine/connection-table.ts';
-import type { ShardRole } from '../../engine/shard-role.ts';
+import type { ShardRole, SharedLoad } from '../../engine/shard-role.ts';
 import type { Command } from '../../model/commands.ts';
 import type { NetworkSnapshot } from '../../model/network.ts';
 import type { PacketIo } from '../../packet-io/packet-io.ts';
 import { FrameFlag, type PacketBatch } from '../../wire/packet-batch.ts';
 import { SteeringFacts } from './facts.ts';
 import { shardOfFrame } from './frame.ts';
+import { LoadBoard } from './load-board.ts';
 import { steeringProgram } from './program.ts';
 import { SHARED, shardOf, shardOfClient } from './rule.ts';
 
@@ -18,11 +19,14 @@ export interface ShardPlace {
   /** From 0. */
   readonly index: number;
   readonly count: number;
+  /** Made by `createLoadBoard`; absent: every shard watches thresholds for itself. */
+  readonly loads?: SharedArrayBuffer;
 }
 
 export class Shard implements ShardRole {
   readonly index: number;
   readonly #facts: SteeringFacts;
+  readonly #loads: LoadBoard | null;
   #io: PacketIo | null = null;
   /** Version of the facts that the kernel was told. */
   #told = -1;
@@ -30,8 +34,9 @@ export class Shard implements ShardRole {
   #shared = 0;
 
   /** `sourceNat`: of services that do not say. */
-  constructor({ index, count }: ShardPlace, sourceNat: string) {
+  constructor({ index, count, loads }: ShardPlace, sourceNat: string) {
     this.index = index;
+    this.#loads = loads === undefined ? null : new LoadBoard(loads, index, count);
     this.#facts = new SteeringFacts(count);
     this.#facts.noteLocal(sourceNat);
   }
@@ -57,6 +62,10 @@ export class Shard implements ShardRole {
 
   ownsClient(ipv6: boolean, w0: number, w1: number, w2: number, w3: number): boolean {
     return shardOfClient(this.#facts, ipv6, w0, w1, w2, w3) === this.index;
+  }
+
+  loadOf(server: string): SharedLoad | null {
+    return this.#loads?.loadOf(server) ?? null;
   }
 
   ownsPort(port: number): boolean {
