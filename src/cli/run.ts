@@ -23,6 +23,7 @@ import { statusWord } from './status.ts';
 import { sysctlWord } from './sysctl.ts';
 import { systemdWord } from './systemd.ts';
 import { traceWord } from './trace.ts';
+import { watchCommandWord } from './watch-command.ts';
 
 /** A word that another program answers, with everything behind it. */
 export interface DelegatedWord {
@@ -80,6 +81,7 @@ function allWords(cli: Cli, delegated: readonly DelegatedWord[]): Word[] {
     applyWord(cli),
     drainWord(cli),
     captureWord(cli),
+    watchCommandWord(cli),
     replayWord(cli),
     doctorWord(cli),
     ioWord(cli),

@@ -24,6 +24,8 @@ export interface LiveSubject {
   readonly refused: string | null;
   /** The first frame of a link may be lost after it was attached. */
   readonly losesFirstFrame: boolean;
+  /** Lives from events, and its `wait` returns at once. */
+  readonly waits?: false;
   /** What the process of the back end is started with besides. */
   readonly environment?: Readonly<Record<string, string>>;
   /** Why no super-frames reach it, or `null`. */
@@ -446,7 +448,7 @@ export async function createLiveRig(program: AgentProgram, live: LiveSubject, co
         links: () => agent.order('links'),
         counters: () => agent.order('counters'),
         linkCounters: () => agent.order('linkCounters'),
-        wait: live.kind === 'pcap' ? null : (timeoutMs) => agent.order('wait', { timeoutMs }),
+        wait: live.waits === false ? null : (timeoutMs) => agent.order('wait', { timeoutMs }),
       },
       outside: {
         send: (frames, own) => far.order('send', { frames, own }),

@@ -65,8 +65,8 @@ export function wholeLinkRules({ index }: SteeredLink): string[] {
 /** Rules for what the guard holds back. A link without a rule gets its frames dropped. */
 export function takeRules(links: readonly SteeredLink[]): string[] {
   const rules = links.flatMap(({ index, name, loopback }) => [
-    // The loopback link hands back what the engine has sent there.
-    ...(loopback ? [`iif "${name}" ether saddr ${macText(OWN_LOOPBACK_MAC)} drop`] : []),
+    // The loopback link hands back what the engine has sent there. nft's word for the address wants an Ethernet link.
+    ...(loopback ? [`iif "${name}" @ll,48,48 0x${macText(OWN_LOOPBACK_MAC)} drop`] : []),
     `iif "${name}" ${DESTINATION} set ${hex(markOf(linkNumber(index), 'own'))} fwd to ${TO_TAP}`,
   ]);
   return [...rules, 'drop'];
@@ -80,7 +80,9 @@ export function outRules(links: readonly SteeredLink[]): string[] {
       : firstBytes(link);
     if (own === null) return [];
     const mark = hex(markOf(linkNumber(link.index), 'own'));
-    return [`${SOURCE} ${mark} ${SOURCE} set ${hex(own)} fwd to "${link.name}"`];
+    // The loopback link leaves it at what the frame was to the tap's cable: one for another host.
+    const arrived = link.loopback ? ' meta pkttype set host' : '';
+    return [`${SOURCE} ${mark} ${SOURCE} set ${hex(own)}${arrived} fwd to "${link.name}"`];
   });
   return [...rules, 'drop'];
 }
@@ -94,5 +96,5 @@ function hex(value: number): string {
 }
 
 function macText(mac: Uint8Array): string {
-  return [...mac].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
+  return [...mac].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 }

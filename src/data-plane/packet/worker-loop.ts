@@ -11,10 +11,10 @@ import type { RehearsedPacket } from '../../model/packet-trace.ts';
 import { type Link, type PacketIo, PacketIoError } from '../../packet-io/packet-io.ts';
 import type { PacketEngine } from '../packet-engine.ts';
 import { Shard } from '../steering/shard.ts';
+import { Claimer } from './claimer.ts';
 import type { Mailbox } from './mailbox.ts';
 import type { NetworkAnswer, ToWorker, WorkerStart } from './messages.ts';
 import { ScoreboardWriter } from './scoreboard.ts';
-import { Steerer } from './steerer.ts';
 import { Taps } from './tap.ts';
 import { idleWaitMs, sendOutbox, type TurnParts, turn } from './turn.ts';
 
@@ -156,7 +156,7 @@ class Desk {
   readonly #mailbox: Mailbox;
   readonly #taps: Taps;
   /** For back ends that take frames away from the host's stack. */
-  readonly #steerer: Steerer | null;
+  readonly #claimer: Claimer | null;
   readonly #attached = new Map<number, NetworkLink>();
 
   readonly #shard: Shard | null;
@@ -167,7 +167,7 @@ class Desk {
     this.#io = io;
     this.#mailbox = mailbox;
     this.#taps = taps;
-    this.#steerer = io.steering === undefined ? null : new Steerer(io.steering);
+    this.#claimer = io.claims === undefined ? null : new Claimer(io.claims);
   }
 
   get linkCount(): number {
@@ -199,7 +199,7 @@ class Desk {
     }
     if (command.name !== 'getLinkCounters') {
       const answer = this.#engine.execute(command);
-      this.#steerer?.note(command);
+      this.#claimer?.note(command);
       if (this.#shard === null) return answer;
       this.#shard.note(command);
       // The shard that would have got the packet knows what would become of it.
@@ -228,7 +228,7 @@ class Desk {
       this.#attached.delete(index);
     }
     this.#engine.setNetwork(snapshot);
-    this.#steerer?.setNetwork(snapshot);
+    this.#claimer?.setNetwork(snapshot);
     const failed: { name: string; reason: string }[] = [];
     for (const link of snapshot.links) {
       if (this.#attached.has(link.index)) continue;

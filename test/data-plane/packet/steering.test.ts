@@ -16,13 +16,13 @@ test('what is held back goes to the tap with the mark of its link, and what come
 });
 
 test('what the engine itself has sent on the loopback link does not come back', () => {
-  expect(takeRules([lo])[0]).toBe('iif "lo" ether saddr 02:75:69:70:76:73 drop');
+  expect(takeRules([lo])[0]).toBe('iif "lo" @ll,48,48 0x027569707673 drop');
 });
 
 test('what the engine sends leaves by the link of its mark, with that link’s address again', () => {
   expect(outRules([e0, lo, down])).toEqual([
     '@ll,48,16 0x0207 @ll,48,16 set 0x5254 fwd to "e0"',
-    '@ll,48,16 0x0201 @ll,48,16 set 0x0275 fwd to "lo"',
+    '@ll,48,16 0x0201 @ll,48,16 set 0x0275 meta pkttype set host fwd to "lo"',
     'drop',
   ]);
 });

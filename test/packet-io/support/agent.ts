@@ -8,6 +8,7 @@ import { pingOnce } from '../../../src/native/icmp-socket.ts';
 import { LIVE_KINDS } from '../../../src/packet-io/index.ts';
 import type { Link, PacketIo, PacketIoOptions } from '../../../src/packet-io/packet-io.ts';
 import { PacketBatch } from '../../../src/wire/packet-batch.ts';
+import { openSteered } from './steered.ts';
 
 export interface SeenFrame {
   link: number;
@@ -137,7 +138,7 @@ const orders: Record<string, (order: any) => unknown> = {
     if (found === undefined) throw new Error(`no back end ${kind}`);
     const reason = await found.unavailable();
     if (reason !== null) return reason;
-    io = await found.open(options);
+    io = await (found.tap ? openSteered(found, options) : found.open(options));
     batch = io.createBatch(frames ?? 64);
     if (io.listen) io.listen(() => void (paused || drain()));
     else loop();

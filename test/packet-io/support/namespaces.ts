@@ -21,6 +21,7 @@ export function namespacesRefused(): string | null {
 export class Namespaces {
   readonly #prefix = `pio${process.pid.toString(36)}${(made++).toString(36)}`;
   readonly #names: string[] = [];
+  #macs = 0;
 
   /** A namespace with `lo` up and without IPv6, so that nothing talks by itself. Returns its full name. */
   add(name: string): string {
@@ -32,11 +33,17 @@ export class Namespaces {
     return full;
   }
 
-  /** A veth pair, both ends up. */
+  /** A veth pair, both ends up. All addresses begin with 02:00, like those of the suite's frames. */
   cable(from: string, fromLink: string, to: string, toLink: string, mtu = 1500): void {
-    ip('-n', from, 'link', 'add', fromLink, 'mtu', `${mtu}`, 'type', 'veth', 'peer', 'name', toLink, 'netns', to);
+    const words = ['link', 'add', fromLink, 'address', this.#mac(), 'mtu', `${mtu}`, 'type', 'veth'];
+    ip('-n', from, ...words, 'peer', 'name', toLink, 'address', this.#mac(), 'netns', to);
     ip('-n', to, 'link', 'set', toLink, 'mtu', `${mtu}`, 'up');
     ip('-n', from, 'link', 'set', fromLink, 'up');
+  }
+
+  #mac(): string {
+    this.#macs += 1;
+    return `02:00:00:76:${(this.#macs >> 8).toString(16).padStart(2, '0')}:${(this.#macs & 255).toString(16).padStart(2, '0')}`;
   }
 
   link(namespace: string, name: string): Link {
