@@ -38,7 +38,7 @@ function xdpReception(libc: Libc, options: PacketIoOptions): Reception<RingArena
   return {
     asksBySystemCall: false,
     createArena: ring.createArena,
-    open: (link, counters) => new XdpSource(parts, link, ring.open(link, counters)),
+    open: (link, counters) => new XdpSource(parts, link, ring.open(link, counters, null)),
     createSender(source, own, counters) {
       const port = source instanceof XdpSource ? source.port : null;
       return port === null ? own : new XdpSender(libc, source as XdpSource, port, own, counters);

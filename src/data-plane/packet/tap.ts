@@ -87,6 +87,8 @@ export class Taps {
   decided(batch: PacketBatch): void {
     const timeUs = this.#nowUs();
     for (let slot = 0; slot < batch.count; slot++) {
+      // Another shard hands it on.
+      if (((batch.flags[slot] as number) & (FrameFlag.SHARED | FrameFlag.OTHER_SHARD)) !== 0) continue;
       const verdict = batch.verdict[slot] as number;
       const egress = batch.egress[slot] as number;
       const cameBytes = this.#cameBytes[slot] as number;
