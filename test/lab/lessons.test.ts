@@ -24,8 +24,9 @@ afterEach(async () => {
 
 const withLab = CHAPTERS.filter((name) => loadChapter(name, 'en').lab !== null);
 test.for(withLab)('%s', { timeout: LONG_MS }, async (name, { skip }) => {
-  skip(WHY_NOT !== null, WHY_NOT ?? '');
   const chapter = loadChapter(name, 'en');
+  const why = WHY_NOT ?? whyNoLab('packet-ring', ['curl', ...(chooseLab(chapter.lab!).kind.programs ?? [])]);
+  skip(why !== null, why ?? '');
   const before = host!.traces();
   const up = await typed(host!, 0, 'up', chapter.lab!);
   await withFolder(async (directory) => {
