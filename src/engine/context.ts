@@ -44,6 +44,8 @@ export interface EngineOptions {
   readonly defaultSourceNat: SourceNat;
   /** Monotonic, milliseconds. */
   readonly nowMs: number;
+  /** Frames of its own that it may say in one turn at first; absent: OUTBOX_FRAMES. */
+  readonly outboxFrames?: number;
   /** Secret of the table's hash; absent: from the seed. */
   readonly hashSeed?: number;
   /** ICMP errors of our own a second, over all peers; 1000 unless told. */
@@ -61,7 +63,7 @@ export class EngineContext {
   readonly timers: TimingWheel;
   readonly neighbors: NeighborTable;
   readonly egresses: EgressTable;
-  outbox: PacketBatch = PacketBatch.allocate(OUTBOX_FRAMES, OUTBOX_FRAME_BYTES);
+  outbox: PacketBatch;
   network: Network;
   nowMs: number;
   /** Kernel ticks since the engine was made; wraps, so compare differences. */
@@ -100,6 +102,7 @@ export class EngineContext {
   readonly passCounts: Float64Array = new Float64Array(REASON_NAMES.length);
 
   constructor(options: EngineOptions) {
+    this.outbox = PacketBatch.allocate(options.outboxFrames ?? OUTBOX_FRAMES, OUTBOX_FRAME_BYTES);
     this.random = new Random(options.seed);
     this.icmpBudget = new IcmpBudget(options.icmpErrorsPerSecond ?? ICMP_ERRORS_PER_SECOND);
     this.nowMs = options.nowMs;
