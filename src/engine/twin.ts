@@ -64,6 +64,7 @@ export function createTwin(original: EngineContext, { ends, rows }: TwinWish): E
     defaultSourceNat: 'none',
     nowMs: original.nowMs,
     outboxFrames: OUTBOX_FRAMES,
+    ...(original.shard === null ? {} : { shard: original.shard }),
   });
   copySurroundings(original, twin);
   const destinations = new Map<Destination, Destination>();
