@@ -10,8 +10,8 @@ export const proxy: DataPlaneKind = {
   unavailable: async () => null,
   open: async (options, logger) => {
     const { openProxy } = await import('../../../native-free/index.ts');
-    const { acceptProxy, connectionsMax, sendProxy } = options;
-    const dataPlane = openProxy({ connectionsMax, sendProxy, acceptProxy });
+    const { acceptProxy, connectionsMax, processes, sendProxy } = options;
+    const dataPlane = openProxy({ connectionsMax, sendProxy, acceptProxy, processes });
     try {
       const sysctl = await applyStartSettings(dataPlane, options.sysctl, logger);
       return { dataPlane, io: 'sockets', links: [], sysctl };
