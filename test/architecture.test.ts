@@ -22,7 +22,8 @@ const ROOMS: Readonly<Record<string, Room>> = {
   engine: { floor: 3, imports: ['balance', 'model', 'wire'] },
   // An ICMP echo needs a raw socket.
   health: { floor: 3, imports: ['model', 'native'] },
-  'data-plane': { floor: 4, imports: ['engine', 'packet-io', 'native', 'model', 'wire'] },
+  // What the kernel is told is read from specs by the checks that the table uses.
+  'data-plane': { floor: 4, imports: ['engine', 'balance/checks', 'packet-io', 'native', 'model', 'wire'] },
   control: { floor: 5, imports: ['model'] },
   // Addresses that a file holds as numbers, and that an operator typed, become text in one place.
   ipvsadm: { floor: 6, imports: ['control', 'model', 'wire/address'] },
@@ -30,7 +31,8 @@ const ROOMS: Readonly<Record<string, Room>> = {
   config: { floor: 6, imports: ['control', 'health', 'model'] },
   // The far end of a tunnel on a server needs raw sockets.
   lab: { floor: 6, imports: ['model', 'native'] },
-  doctor: { floor: 6, imports: ['model'] },
+  // Asks the daemon, asks the network (ARP, a SYN, an echo) and listens to what passes by.
+  doctor: { floor: 6, imports: ['control', 'packet-io', 'model', 'wire'] },
   // Plays recordings in virtual time, frame by frame: that is the engine's own door, below that of a data plane.
   conform: { floor: 7, imports: ['data-plane', 'engine', 'balance', 'ipvsadm', 'model', 'wire'] },
   // Tells what became of a packet, and tries packets in an engine of its own where no daemon runs.

@@ -42,6 +42,7 @@ export const SUBJECTS: readonly Subject[] = [
       column('packets-1', 'packets-1', 'one way'),
       column('packets-2', 'packets-2', 'both ways'),
       column('packets-offered', 'packets-1', 'offered', 0, false),
+      column('packets-card', 'packets-card', 'as from a card'),
     ],
   },
   {

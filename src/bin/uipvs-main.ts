@@ -79,7 +79,7 @@ const cli: Cli = {
 };
 
 /** Words that take something back, or say how far they came, before they end at Ctrl-C. A second one ends them at once. */
-const PATIENT = ['apply', 'drain', 'capture'];
+const PATIENT = ['apply', 'drain', 'capture', 'watch', 'trace'];
 
 export function main(words: readonly string[]): Promise<number> {
   if (PATIENT.includes(words[0] as string)) return runUipvs(words, interruptible(cli), DELEGATED);

@@ -26,6 +26,11 @@ export interface DataPlaneKind {
   /** Whether it knows what these options ask for; absent: it knows all. */
   fits?(options: DaemonCommandLine): boolean;
   /**
+   * One that `auto` takes only where it has a reason to, in one sentence; `null`: none. Absent: it is taken wherever it
+   * works.
+   */
+  volunteers?(options: DaemonCommandLine): Promise<string | null>;
+  /**
    * `null`: it works here, with these options. Otherwise one sentence: what is missing, with the way out. `words`
    * are those after `uipvsd`.
    */
@@ -60,11 +65,14 @@ export async function chooseDataPlane(
   }
   const reasons: string[] = [];
   for (const kind of fitting) {
+    const offer = kind.volunteers === undefined ? undefined : await kind.volunteers(options);
+    if (offer === null) continue;
     const reason = await kind.unavailable(options, words);
     if (reason !== null) {
       reasons.push(`${kind.name}: ${reason}`);
       continue;
     }
+    if (offer !== undefined) return { kind, why: offer, secondBest: false };
     const why =
       reasons.length === 0 ? 'the best that works here' : `better ones do not work here: ${reasons.join('; ')}`;
     return { kind, why, secondBest: reasons.length > 0 };

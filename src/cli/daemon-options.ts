@@ -51,7 +51,9 @@ export const UIPVSD: CommandDescription = {
   options: [
     {
       flags: '--data-plane <name>',
-      description: 'who carries the traffic; auto takes the first of the others that works here, and says why',
+      description:
+        "who carries the traffic; auto takes the kernel's IPVS where it is loaded already and does all that is asked " +
+        'for, otherwise the first of the others that works here, and says why',
       choices: DATA_PLANE_NAMES,
       preset: 'auto',
     },
@@ -144,7 +146,8 @@ export const UIPVSD: CommandDescription = {
   ],
   notes: `One line on standard output says that it is ready. SIGTERM, SIGINT and SIGHUP end it and take down what it
 set up; a second one ends it at once. The packet engine needs root, or CAP_NET_ADMIN and CAP_NET_RAW; the proxy
-needs no rights for ports above 1023.
+needs no rights for ports above 1023. With --data-plane kernel services, connections and settings stay in the kernel
+when uipvsd ends, as with ipvsadm.
 
 It starts with the settings of net.ipv4.vs that /etc/sysctl.conf and the files of sysctl.d(5) name. With
 net.ipv4.vs.conntrack=1 the MASQUERADE and SNAT rules of the host's POSTROUTING chains (iptables or nft) apply to

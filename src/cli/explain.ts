@@ -197,12 +197,29 @@ function addressesOf(packet: Uint8Array): string[] {
   );
 }
 
+/** Adds the way out that this word has. */
+export function withWayOut(error: unknown): unknown {
+  if (!(error instanceof IpvsError)) return error;
+  if (error.code === 'EOPNOTSUPP') {
+    const what = 'the data plane of this daemon sees no packets (it is not the packet engine)';
+    return new IpvsError(error.code, `${what}; uipvs explain --config FILE tells what it would do`, { cause: error });
+  }
+  if (error.code === 'ENOPROTOOPT') {
+    return new IpvsError(error.code, `${error.message}, or name a configuration with --config FILE`, { cause: error });
+  }
+  return error;
+}
+
 async function asked(cli: Cli, question: (daemon: ConnectedDaemon) => Promise<PacketTrace[]>): Promise<PacketTrace[]> {
   let traces: PacketTrace[] = [];
-  await withDaemon(cli, async (daemon) => {
-    traces = await question(daemon);
-    return 0;
-  });
+  try {
+    await withDaemon(cli, async (daemon) => {
+      traces = await question(daemon);
+      return 0;
+    });
+  } catch (error) {
+    throw withWayOut(error);
+  }
   return traces;
 }
 
@@ -249,7 +266,7 @@ async function withConnection(cli: Cli, words: readonly string[], options: Optio
     const { protocol, client: from, virtual: to, destination, local } = await findConnection(daemon, client, virtual);
     const name = protocol.toLowerCase();
     if (name !== 'tcp' && name !== 'udp')
-      throw new IpvsError('EOPNOTSUPP', `packets of ${protocol} connections cannot be typed`);
+      throw new IpvsError('EINVAL', `packets of ${protocol} connections cannot be typed`);
     const flags = name === 'tcp' ? ['.'] : ['len=8'];
     const isNat = (await methodOf(daemon, to, destination)) === 'masquerade';
     const sides = [

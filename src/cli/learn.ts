@@ -136,7 +136,7 @@ async function tell(chapter: Chapter, all: boolean, run: boolean, io: LearnIo): 
     }
     for (const block of chapter.blocks) {
       await io.stdout('\n');
-      if (!(await tellBlock(block, { look, words, asker, run, io }))) return 0;
+      if (!(await tellBlock(block, { look, words, asker, run, lab: chapter.lab, io }))) return 0;
     }
     const next = CHAPTERS[(CHAPTERS as readonly string[]).indexOf(chapter.name) + 1];
     if (next !== undefined) await io.stdout(`\n${words.next(next)}\n`);
@@ -151,11 +151,12 @@ interface Telling {
   readonly words: (typeof WORDS)[Language];
   readonly asker: Asker | null;
   readonly run: boolean;
+  readonly lab: string | null;
   readonly io: LearnIo;
 }
 
 /** False when the learner wants to leave. */
-async function tellBlock(block: Block, { look, words, asker, run, io }: Telling): Promise<boolean> {
+async function tellBlock(block: Block, { look, words, asker, run, lab, io }: Telling): Promise<boolean> {
   if (asker !== null && block.kind === 'question') {
     await io.stdout(formatQuestion(block.text, look, words));
     if ((await asker.ask(words.showAnswer)) === 'q') return false;
@@ -171,7 +172,7 @@ async function tellBlock(block: Block, { look, words, asker, run, io }: Telling)
     await io.stdout(formatPrompt(command, look));
     const answer = await asker.ask(words.runIt);
     if (answer === 'q') return false;
-    if (answer !== 's') await io.stdout((await runCommand(command, shellOf(io))).output);
+    if (answer !== 's') await io.stdout((await runCommand(command, lab, shellOf(io))).output);
   }
   return true;
 }

@@ -6,6 +6,7 @@ import type { Cli } from './cli.ts';
 import { type CommandDescription, runWord, type Word } from './command-line.ts';
 import { connectionsWord } from './connections.ts';
 import { convertWord } from './convert.ts';
+import { doctorWord } from './doctor.ts';
 import { completionWord, manWord } from './documents.ts';
 import { drainWord } from './drain.ts';
 import { explainWord } from './explain.ts';
@@ -22,6 +23,7 @@ import { statusWord } from './status.ts';
 import { sysctlWord } from './sysctl.ts';
 import { systemdWord } from './systemd.ts';
 import { traceWord } from './trace.ts';
+import { watchCommandWord } from './watch-command.ts';
 
 /** A word that another program answers, with everything behind it. */
 export interface DelegatedWord {
@@ -79,7 +81,9 @@ function allWords(cli: Cli, delegated: readonly DelegatedWord[]): Word[] {
     applyWord(cli),
     drainWord(cli),
     captureWord(cli),
+    watchCommandWord(cli),
     replayWord(cli),
+    doctorWord(cli),
     ioWord(cli),
     guardWord(cli),
     installWord(cli),

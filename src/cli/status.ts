@@ -1,6 +1,7 @@
 /** `uipvs status`: is it running, and what has it done? */
 import type { DaemonStatus } from '../control/api.ts';
 import { walkServices } from '../control/pages.ts';
+import type { EngineCounters } from '../model/commands.ts';
 import { IpvsError } from '../model/errors.ts';
 import type { SourceNatReport } from '../model/source-nat-rule.ts';
 import type { Rates, Statistics } from '../model/statistics.ts';
@@ -74,10 +75,7 @@ function formatReport(report: Report): string {
     ['data plane', report.capabilities.name],
     ...Object.entries(daemon.settings).map(([name, value]): [string, string] => [name, formatSetting(value)]),
     ['services', `${report.services}, destinations ${report.destinations}`],
-    [
-      'connections',
-      counters === null ? 'not counted' : `${counters.connections} of ${counters.connectionsMax} at most`,
-    ],
+    ['connections', counters === null ? 'not counted' : connectionsText(counters)],
     ['scheduled', `${statistics.connections} connections, ${rates.connectionsPerSecond} a second`],
     ['in', `${statistics.inPackets} packets, ${statistics.inBytes} bytes, ${rates.inBytesPerSecond} bytes a second`],
     [
@@ -94,6 +92,10 @@ function formatReport(report: Report): string {
   }
   if (report.sourceNat !== null) lines.push(...sourceNatLines(report.sourceNat));
   return lines.map(([name, value]) => `${name.padEnd(15)} ${value}\n`).join('');
+}
+
+function connectionsText({ connections, connectionsMax }: EngineCounters): string {
+  return connectionsMax === 0 ? String(connections) : `${connections} of ${connectionsMax} at most`;
 }
 
 /** A line for each rule that has a say, and one for what would make it have one. */

@@ -1,10 +1,11 @@
 /** `uipvs trace`: packets as they pass, one line each, with what became of them. */
 
+import { IpvsError } from '../model/errors.ts';
 import { FILTER_SYNTAX, parsePacketFilter } from '../model/packet-filter.ts';
 import type { PacketTrace } from '../model/packet-trace.ts';
 import { type Cli, toJson, withDaemon } from './cli.ts';
 import { type Word, wholeNumber } from './command-line.ts';
-import { paintFor } from './explain.ts';
+import { paintFor, withWayOut } from './explain.ts';
 
 const PERIOD_MS = 200;
 /** As much of a packet as its line needs: headers, and a quoted packet. */
@@ -43,7 +44,7 @@ host and port look at all ends: of the packet as it came, as it left, and of its
 Behind the arrow stands where it went and why: 10.1.0.12:80 (wlc 128 < 778). \`uipvs explain --next FILTER\` tells one
 packet in full. Times are the engine's own, from its start. Watching costs something while it lasts, and ends by itself.
 
-Exit codes: 0 done, 1 it could not be done, 2 the words were not understood; 130 after Ctrl-C.`,
+Exit codes: 0 done, 1 it could not be done, 2 the words were not understood. Ctrl-C ends it and is no failure.`,
     run: async ({ operands, profile, count, seconds, rate, json }) => {
       const filter = (operands as readonly string[]).join(' ');
       parsePacketFilter(filter);
@@ -54,31 +55,38 @@ Exit codes: 0 done, 1 it could not be done, 2 the words were not understood; 130
       const limits = {
         packets: (count as number | undefined) ?? Number.POSITIVE_INFINITY,
         periods: seconds === undefined ? Number.POSITIVE_INFINITY : ((seconds as number) * 1000) / PERIOD_MS,
-        linesPerPeriod: Math.max(1, Math.floor(((rate as number) * PERIOD_MS) / 1000)),
       };
-      return withDaemon(cli, async (daemon) => {
-        const id = `trace-${process.pid}`;
-        const wish = { name: 'readTrace', id, filter, profile: profile as string, snapBytes: SNAP_BYTES } as const;
-        let shown = 0;
-        let leftOut = 0;
-        try {
-          for (let period = 0; period < limits.periods && shown < limits.packets; period++) {
-            const { traces, missed } = await daemon.execute<'readTrace'>(wish);
-            const room = Math.min(limits.linesPerPeriod, limits.packets - shown);
-            const lines = traces.slice(0, room).map(line);
-            shown += lines.length;
-            const left = missed + (shown < limits.packets ? traces.length - lines.length : 0);
-            leftOut += left;
-            if (left > 0 && json !== true) lines.push(paint('dim', `... ${left} more, left out (--rate)\n`));
-            if (lines.length > 0) await cli.stdout(lines.join(''));
-            if (shown >= limits.packets || !(await cli.pause(PERIOD_MS))) break;
+      try {
+        return await withDaemon(cli, async (daemon) => {
+          const id = `trace-${process.pid}`;
+          const wish = { name: 'readTrace', id, filter, profile: profile as string, snapBytes: SNAP_BYTES } as const;
+          let shown = 0;
+          let leftOut = 0;
+          // A second's lines may come at once.
+          let credit = rate as number;
+          try {
+            for (let period = 0; period < limits.periods && shown < limits.packets; period++) {
+              const { traces, missed } = await daemon.execute<'readTrace'>(wish);
+              const room = Math.min(Math.floor(credit), limits.packets - shown);
+              const lines = traces.slice(0, room).map(line);
+              shown += lines.length;
+              credit = Math.min(rate as number, credit - lines.length + ((rate as number) * PERIOD_MS) / 1000);
+              const left = missed + (shown < limits.packets ? traces.length - lines.length : 0);
+              leftOut += left;
+              if (left > 0 && json !== true) lines.push(paint('dim', `... ${left} more, left out (--rate)\n`));
+              if (lines.length > 0) await cli.stdout(lines.join(''));
+              if (shown >= limits.packets || !(await cli.pause(PERIOD_MS))) break;
+            }
+          } finally {
+            await daemon.execute({ name: 'readTrace', id, limit: 0 }).catch(() => {});
           }
-        } finally {
-          await daemon.execute({ name: 'readTrace', id, limit: 0 }).catch(() => {});
-        }
-        await cli.stderr(`packets shown: ${shown}, left out: ${leftOut}\n`);
-        return 0;
-      });
+          await cli.stderr(`packets shown: ${shown}, left out: ${leftOut}\n`);
+          return 0;
+        });
+      } catch (error) {
+        // A trace needs traffic, so a file is no way out here.
+        throw error instanceof IpvsError && error.code === 'EOPNOTSUPP' ? withWayOut(error) : error;
+      }
     },
   };
 }

@@ -78,7 +78,7 @@ export class NeighborTable {
     return neighbor;
   }
 
-  /** Takes over what another table knows; frames that wait there stay there. */
+  /** Takes over what another table knows, and copies of the frames that wait there. */
   copyFrom(other: NeighborTable): void {
     for (const before of other.#all) {
       const neighbor = this.of(before.link, before);
@@ -88,7 +88,10 @@ export class NeighborTable {
       neighbor.confirmedMs = before.confirmedMs;
       neighbor.probes = before.probes;
       neighbor.nextProbeMs = before.nextProbeMs;
+      // Parked bytes are never changed.
+      neighbor.parked = [...before.parked];
     }
+    this.#parkedFrames = other.#parkedFrames;
   }
 
   /** Called when links, addresses or permanent entries changed: what was learned on a link that stays is kept. */

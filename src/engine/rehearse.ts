@@ -124,19 +124,17 @@ interface Interests {
   readonly isFragment: boolean;
 }
 
-const NOBODY: Interests = { ends: [], rows: [], isFragment: false };
-
 /** Reads only. `packet` is loaded, and dissected afterwards. */
 function interestsOf(context: EngineContext, packet: Packet): Interests {
   let verdict = dissect(context, packet);
   const isFragment = verdict === FRAGMENT;
   if (isFragment) {
     // Whose the whole packet is, only the whole packet tells.
-    const probe = createTwin(context, NOBODY);
+    const probe = createTwin(context, { ends: [packet], rows: [] });
     probe.reassembler.copyFrom(context.reassembler);
     verdict = takeFragment(probe, packet);
   }
-  if (verdict !== CONTINUE) return { ...NOBODY, isFragment };
+  if (verdict !== CONTINUE) return { ends: [packet], rows: [], isFragment };
   if (context.markRules.size > 0) context.markRules.classify(context, packet);
   const ends = [packet, ...quotesOf(packet)];
   const { connections } = context;

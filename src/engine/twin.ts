@@ -57,7 +57,7 @@ export function createTwin(original: EngineContext, { ends, rows }: TwinWish): E
   const twin = new EngineContext({
     seed: 1,
     hashSeed: original.connections.seed,
-    connectionsMax: Math.max(1, wanted.length + Math.min(free, SPARE_ROWS)),
+    connectionsMax: wanted.length + Math.min(free, SPARE_ROWS),
     defaultSourceNat: 'none',
     nowMs: original.nowMs,
   });

@@ -73,9 +73,11 @@ function repairOf(
 ): ChecksumRepair | null {
   const old = readUint16(before, left.at + fieldAt);
   const now = readUint16(after, right.at + fieldAt);
-  const words = changedWords(left, right, fieldAt, headers, before, after);
   const isTransport = right.kind === 'tcp' || right.kind === 'udp' || right.kind === 'icmpv6';
-  if (isTransport && ip !== null) words.unshift(...pseudoHeaderWords(ip, before, after));
+  const isPartial = facts.partial && isTransport;
+  // Of the pseudo-header only the addresses change; ports stand outside of it.
+  const own = isPartial ? [] : changedWords(left, right, fieldAt, headers, before, after);
+  const words = isTransport && ip !== null ? [...pseudoHeaderWords(ip, before, after), ...own] : own;
   if (words.length === 0 && old === now) return null;
   const kind = right.kind === 'ipv4' ? 'header checksum' : 'checksum';
   const base = {
@@ -100,7 +102,6 @@ function repairOf(
     };
   }
   const change = words.reduce((sum, { before: m, after: other }) => sum + (~m & 0xffff) + other, 0);
-  const isPartial = facts.partial && isTransport;
   const sum = (isPartial ? old : ~old & 0xffff) + change;
   const folded = fold(sum);
   const computed = isPartial ? folded : ~folded & 0xffff;

@@ -7,7 +7,10 @@ import { endpoint } from './steps.ts';
 
 /** `12:00:01.250 c0 IP 10.0.0.5.40000 > 10.0.0.100.80: Flags [S], ... -> 10.1.0.12:80 (wlc 128 < 778)` */
 export function formatTraceLine(trace: PacketTrace, time: string, paint: Paint): string {
-  const packet = formatFrame(bytesOfHex(trace.frame));
+  // As long as it was, whatever was kept of it: otherwise its line would call it truncated.
+  const whole = new Uint8Array(trace.bytes);
+  whole.set(bytesOfHex(trace.frame).subarray(0, trace.bytes));
+  const packet = formatFrame(whole);
   const outcome = paint(trace.verdict === 'drop' ? 'bad' : 'good', outcomeOf(trace));
   return `${paint('dim', time)} ${trace.link} ${packet} → ${outcome}`;
 }

@@ -39,7 +39,7 @@ export interface RunLabOptions {
   readonly capture: string | null;
 }
 
-export const LAB_DATA_PLANES = ['packet', 'macvtap', 'proxy'] as const;
+export const LAB_DATA_PLANES = ['packet', 'kernel', 'macvtap', 'proxy'] as const;
 export type LabDataPlane = (typeof LAB_DATA_PLANES)[number];
 
 export type LabCommand =
@@ -67,7 +67,8 @@ through them with ab, shows who answered, and removes everything again. Nothing 
   --tunnel KIND     of mode tun: ipip (default), gue or gre
   --ops             one-packet scheduling (scenario dns)
   --data-plane NAME packet (default): the packet engine; macvtap: the same without anything
-                    compiled; proxy: ordinary sockets (mode fullnat)
+                    compiled; proxy: ordinary sockets (mode fullnat); kernel: the kernel's own
+                    IPVS (modes masq, dr and tun)
   --unprivileged    without root and namespaces, on loopback addresses: the scenario proxy
   --io BACKEND      packet-ring (default), packet-mmsg, pcap or xdp: how uipvsd reads and writes packets
   --scheduler NAME  default rr
@@ -142,6 +143,11 @@ function refuseContradictions(scenario: ScenarioKind, options: RunLabOptions, tu
   const { name } = scenario;
   if (options.dataPlane === 'proxy' && options.mode !== 'fullnat') {
     throw new LabError(`the proxy cannot do --mode ${options.mode}: servers always see the address of the director`);
+  }
+  if (options.dataPlane === 'kernel' && options.mode === 'fullnat' && scenario.setUpDirector === undefined) {
+    throw new LabError(
+      "the kernel's IPVS cannot do --mode fullnat by itself: take --mode masq, or the scenario tutorial-literal",
+    );
   }
   if (tunnelGiven && options.mode !== 'tun') throw new LabError('--tunnel needs --mode tun');
   if (options.steps.length > 0) {

@@ -80,7 +80,7 @@ export async function runScenario(context: ScenarioContext): Promise<ScenarioOut
     mode: options.mode,
     family: options.family,
     tunnel: options.mode === 'tun' ? options.tunnel : null,
-    io: { packet: options.io, macvtap: 'macvtap', proxy: 'sockets' }[options.dataPlane],
+    io: { packet: options.io, kernel: 'kernel', macvtap: 'macvtap', proxy: 'sockets' }[options.dataPlane],
     scheduler: options.scheduler,
     requests: traffic.requests,
     failed: traffic.failed,
@@ -96,7 +96,7 @@ export async function runScenario(context: ScenarioContext): Promise<ScenarioOut
 }
 
 function daemonWordsFor({ dataPlane, io, mode }: RunLabOptions, scenario: ScenarioKind): string[] {
-  if (dataPlane === 'proxy') return ['--data-plane', dataPlane];
+  if (dataPlane === 'proxy' || dataPlane === 'kernel') return ['--data-plane', dataPlane];
   const ownFullNat = mode === 'fullnat' && scenario.setUpDirector === undefined;
   const carrier = dataPlane === 'macvtap' ? ['--data-plane', dataPlane] : ['--io', io];
   return [...carrier, ...(ownFullNat ? ['--snat', 'masquerade'] : [])];

@@ -6,7 +6,16 @@ import { readChapter } from './read.ts';
 
 export const CHAPTERS = [
   'basics', // what a balancer of layer 4 does, and one packet through it
+  'packets', // the seven steps of a packet, and its checksums on paper
+  'nat', // addresses changed both ways, and the way back
+  'fullnat', // servers that know nothing of the director
+  'direct-routing', // only the MAC address changes, and the ARP problem
+  'tunnel', // a packet inside a packet
+  'states', // when a connection is over
+  'persistence', // the same client, the same server
+  'health', // who is alive, and what happens when nobody is
   'schedulers', // who gets the next connection
+  'faults', // evidence before guesses
 ] as const;
 
 export function loadChapter(name: string, language: Language): Chapter {

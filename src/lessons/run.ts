@@ -34,7 +34,7 @@ export async function* runChapter(chapter: Chapter, shell: Shell): AsyncGenerato
   for (const block of steps(chapter.blocks)) {
     if (block.kind === 'file') writeLessonFile(shell, block.name, block.text);
     if (block.kind !== 'session') continue;
-    for (const command of block.commands) yield await runCommand(command, shell);
+    for (const command of block.commands) yield await runCommand(command, chapter.lab, shell);
   }
 }
 
@@ -42,15 +42,15 @@ export function writeLessonFile(shell: Shell, name: string, text: string): void 
   writeFileSync(join(shell.directory, name), text);
 }
 
-/** What a shell is given: a command on a host of the lab goes through `uipvs lab sh`. */
-export function shellText(command: Command): string {
+/** What a shell is given: a command on a host of the lab goes through `uipvs lab sh`. Several labs may stand. */
+export function shellText(command: Command, lab: string | null): string {
   if (command.host === null) return command.text;
-  return `uipvs lab sh ${command.host} -- sh -c '${command.text.replaceAll("'", `'\\''`)}'`;
+  return `uipvs lab sh ${lab === null ? '' : `--name ${lab} `}${command.host} -- sh -c '${command.text.replaceAll("'", `'\\''`)}'`;
 }
 
-export function runCommand(command: Command, shell: Shell): Promise<Ran> {
+export function runCommand(command: Command, lab: string | null, shell: Shell): Promise<Ran> {
   return new Promise((resolve, reject) => {
-    const child = spawn('sh', ['-c', shellText(command)], {
+    const child = spawn('sh', ['-c', shellText(command, lab)], {
       cwd: shell.directory,
       env: shell.environment,
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -179,6 +179,7 @@ export interface EngineCounters {
   /** Frames given on to the host's stack, by reason. */
   readonly passes: Readonly<Record<string, number>>;
   readonly connections: number;
+  /** 0: no limit but memory. */
   readonly connectionsMax: number;
 }
 

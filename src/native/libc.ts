@@ -23,6 +23,7 @@ export const Errno = {
   EINVAL: constants.errno.EINVAL,
   EMSGSIZE: constants.errno.EMSGSIZE,
   ENETDOWN: constants.errno.ENETDOWN,
+  ETIMEDOUT: constants.errno.ETIMEDOUT,
 } as const;
 
 export const MSG_DONTWAIT = 0x40;

@@ -67,12 +67,24 @@ export class OffloadHeaders {
     if (partial || segmentation !== 0) this.#keepOffsets(i, headerAt);
   }
 
-  /** The same for a frame that came without a header; nothing is in front of it but room. */
-  takeBare(i: number, start: number, end: number, linkIndex: number): void {
-    clearHeader(this.#memory.bytes, start - VNET_HEADER_BYTES);
-    this.take(i, start, end, linkIndex);
-    // Nobody has said whether the checksum is finished, but it can be seen.
-    if (looksPartial(this.#memory.bytes, start, end)) this.#batch.flags[i] = FrameFlag.PARTIAL_CHECKSUM;
+  /**
+   * The same for a frame that came without a header; nothing is in front of it but room. `finished`: so is its checksum
+   * for certain; otherwise nobody has said so, but it can be seen.
+   */
+  takeBare(i: number, start: number, end: number, linkIndex: number, finished: boolean): void {
+    const batch = this.#batch;
+    const partial = !finished && looksPartial(this.#memory.bytes, start, end);
+    batch.start[i] = start;
+    batch.end[i] = end;
+    batch.ingress[i] = linkIndex;
+    batch.egress[i] = NO_LINK;
+    batch.mark[i] = 0;
+    batch.flags[i] = partial ? FrameFlag.PARTIAL_CHECKSUM : 0;
+    batch.segmentBytes[i] = 0;
+    this.#start[i] = start;
+    this.#segmentation[i] = 0;
+    this.#checksumStart[i] = 0;
+    if (i >= this.#filled) this.#filled = i + 1;
   }
 
   #keepOffsets(i: number, headerAt: number): void {

@@ -1,6 +1,6 @@
 /** Where frames come from and go to. One interface for a kernel socket, libpcap, memory and capture files. */
 import type { PacketBatch } from '../wire/packet-batch.ts';
-import type { Steering } from './steering.ts';
+import type { Claims } from './claims.ts';
 
 export interface Link {
   /** Interface index: what `PacketBatch.ingress` and `.egress` hold. */
@@ -36,7 +36,7 @@ export interface PacketIo {
    */
   listen?(onReadable: () => void): void;
   /** Only of back ends that take frames away from the host's stack: what they may take. */
-  readonly steering?: Steering | undefined;
+  readonly claims?: Claims | undefined;
   readonly counters: PacketIoCounters;
   /** The same link by link, with the state of each ring. Asked about once a second; absent where nobody keeps them. */
   linkCounters?(): readonly LinkCounters[];

@@ -9,6 +9,7 @@ import { readPacketDrops, takeSocketError, VNET_HEADER_BYTES } from '../native/p
 import { FrameFlag, type PacketBatch } from '../wire/packet-batch.ts';
 import { completeChecksum } from '../wire/segment.ts';
 import { AdaptiveSpin } from './adaptive-spin.ts';
+import type { Claims } from './claims.ts';
 import { countTransmitError, createCounters, createLinkCounters } from './counters.ts';
 import type { FrameSender } from './frame-sender.ts';
 import { LinkSender } from './link-sender.ts';
@@ -21,7 +22,6 @@ import {
   PacketIoError,
   type PacketIoOptions,
 } from './packet-io.ts';
-import type { Steering } from './steering.ts';
 
 /** A batch and the memory it lies in. */
 export interface Arena {
@@ -57,7 +57,7 @@ export interface Reception<A extends Arena> {
   open(link: Link, counters: LinkCounters): LinkSource<A>;
   /** Absent: frames leave by the packet socket alone. `own` is that way. */
   createSender?(source: LinkSource<A>, own: LinkSender, counters: SenderCounters): FrameSender;
-  readonly steering?: Steering;
+  readonly claims?: Claims;
   /** After the last link. */
   close?(): void;
 }
@@ -128,8 +128,8 @@ export class PacketSockets<A extends Arena> implements PacketIo {
     return this.#links.map((each) => each.link);
   }
 
-  get steering(): Steering | undefined {
-    return this.#reception.steering;
+  get claims(): Claims | undefined {
+    return this.#reception.claims;
   }
 
   get counters(): PacketIoCounters {

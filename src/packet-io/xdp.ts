@@ -14,7 +14,7 @@ import { RESERVE_BYTES, type RingArena, ringReception } from './ring-source.ts';
 import { ClaimMaps } from './xdp/claim-maps.ts';
 import { FrameMemory } from './xdp/frame-memory.ts';
 import { takeOffOrphans } from './xdp/orphans.ts';
-import { steeringProgram } from './xdp/steering-program.ts';
+import { xdpProgram } from './xdp/xdp-program.ts';
 import { XdpSender } from './xdp/xdp-sender.ts';
 import { XdpSource } from './xdp/xdp-source.ts';
 
@@ -43,7 +43,7 @@ function xdpReception(libc: Libc, options: PacketIoOptions): Reception<RingArena
       const port = source instanceof XdpSource ? source.port : null;
       return port === null ? own : new XdpSender(libc, source as XdpSource, port, own, counters);
     },
-    steering: maps,
+    claims: maps,
     close: () => maps.close(),
   };
 }
@@ -61,7 +61,7 @@ function xdpRefused(libc: Libc): string | null {
     const options = { mac: new Uint8Array(6), frameBytesMax: 1500, takesAll: false, passesUnfinished: true };
     opened.push(
       bpf.loadXdpProgram(
-        steeringProgram({ claims: maps.claims, hostAddresses: maps.hostAddresses, sockets }, options),
+        xdpProgram({ claims: maps.claims, hostAddresses: maps.hostAddresses, sockets }, options),
         'uipvs_probe',
       ),
     );

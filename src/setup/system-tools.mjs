@@ -40,6 +40,7 @@ export const SCENARIO_TOOLS = [
   { package: 'vsftpd', present: () => isOnPath('vsftpd') },
   { package: 'curl', present: () => isOnPath('curl') },
   { package: 'iptables', present: () => isOnPath('iptables') },
+  { package: 'keepalived', present: () => isOnPath('keepalived') },
   { package: 'ldirectord', present: () => isOnPath('ldirectord') && isOnPath('ipvsadm') },
 ];
 
@@ -63,6 +64,13 @@ export const CHECK_SERVER_TOOLS = [
   { package: 'openssl', present: () => isOnPath('openssl') },
 ];
 
+/** @type {readonly Tool[]} What a guest with a kernel of its own needs. */
+export const GUEST_TOOLS = [
+  { package: 'qemu-system-x86', present: () => isOnPath('qemu-system-x86_64') },
+  { package: 'busybox-static', present: () => isOnPath('busybox') },
+  { package: 'kmod', present: () => isOnPath('depmod') && isOnPath('modprobe') },
+];
+
 /** @type {readonly Tool[]} What `npm run bench` measures with, and whom it compares with. */
 export const BENCH_TOOLS = [
   { package: 'nginx-light', present: () => isOnPath('nginx') },
@@ -81,6 +89,7 @@ const SERVICES = {
   'nginx-light': ['nginx'],
   haproxy: ['haproxy'],
   iperf3: ['iperf3'],
+  keepalived: ['keepalived'],
   jamnntpd: ['jamnntpd'],
   kamailio: ['kamailio'],
   ldirectord: ['ldirectord', 'ipvsadm'],

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from './build.mjs';
+import { runKernelTests } from './guest/run.mjs';
 import { ROOT, setUpForTests } from './set-up.mjs';
 import { searchPath } from './terminal.mjs';
 
@@ -19,6 +20,8 @@ export async function runTestSteps(filters) {
       await step('lint', () => tool(['@biomejs/biome/bin/biome', 'check', '--error-on-warnings', '.']), counts);
       await step('type-check', () => tool(['typescript/bin/tsc', '-p', 'tsconfig.check.json']), counts);
       await runVitest(filters, counts);
+      // Whoever asks for single files of tests does not want to wait for these.
+      if (filters.length === 0) add(counts, await runKernelTests());
     }
   } catch (error) {
     process.stdout.write(`${error?.name === 'SetUpError' ? error.message : (error?.stack ?? error)}\n`);
@@ -26,6 +29,11 @@ export async function runTestSteps(filters) {
   }
   if (counts.failed > 0 || counts.passed === 0) process.exitCode = 1;
   process.stdout.write(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped\n`);
+}
+
+/** @param {Counts} counts @param {Counts} more */
+function add(counts, more) {
+  for (const outcome of ['passed', 'failed', 'skipped']) counts[outcome] += more[outcome];
 }
 
 /** @param {string} name @param {() => Promise<boolean>} work @param {Counts} counts */

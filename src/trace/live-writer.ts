@@ -1,10 +1,9 @@
 /** Packets of the running balancer into a file with two sides: checksums finished, frames that waited found again. */
 import { CONSUME, DELIVER, TRANSMIT } from '../engine/verdict.ts';
-import { readInt32, readUint16 } from '../wire/bytes.ts';
-import { PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/ipv4.ts';
 import { PacketFacts } from '../wire/packet-facts.ts';
 import { finishPartialChecksum } from '../wire/partial-checksum.ts';
 import type { TapFrame, TapRecord } from '../wire/tap-record.ts';
+import { waitingKey } from '../wire/waiting-key.ts';
 import { fateNote, leftNote, type Seen, type TwoSidesWriter } from './two-sides.ts';
 
 /** Frames that the balancer took and that may leave later, when the MAC address of the next hop is known. */
@@ -47,7 +46,7 @@ export class LiveWriter {
   }
 
   #noteOnOwn(left: Uint8Array): string {
-    const key = keyOf(left);
+    const key = waitingKey(left, 0, left.length);
     const at = this.#waiting.findIndex((waiting) => waiting.key === key);
     if (key === null || at < 0) return 'said by the balancer itself';
     const bytes = this.#waiting[at]?.bytes as Uint8Array;
@@ -56,7 +55,7 @@ export class LiveWriter {
   }
 
   #remember(came: Uint8Array): void {
-    const key = keyOf(came);
+    const key = waitingKey(came, 0, came.length);
     if (key === null) return;
     if (this.#waiting.length >= WAITING_MAX) this.#waiting.shift();
     this.#waiting.push({ key, bytes: came });
@@ -82,18 +81,4 @@ function finished({ bytes, originalBytes, partialChecksum }: TapFrame): Uint8Arr
   if (!facts.read(bytes, 0, bytes.length) || facts.transportAt < 0) return bytes;
   finishPartialChecksum(bytes, facts.transportAt, facts.end, facts.protocol);
   return bytes;
-}
-
-/** What stays the same while a packet waits and is rewritten: its protocol, number and length. */
-function keyOf(frame: Uint8Array): string | null {
-  if (!facts.read(frame, 0, frame.length) || facts.transportAt < 0) return null;
-  const { protocol, transportAt, end, ipv6, ipAt } = facts;
-  const length = end - transportAt;
-  const identification = ipv6 ? 0 : readUint16(frame, ipAt + 4);
-  if (protocol === PROTOCOL_TCP && length >= 20) {
-    return `tcp ${identification} ${readInt32(frame, transportAt + 4)} ${length}`;
-  }
-  if (protocol !== PROTOCOL_UDP) return `${protocol} ${identification} ${length}`;
-  const payload = Buffer.from(frame.subarray(transportAt + 8, Math.min(end, transportAt + 40))).toString('hex');
-  return `udp ${identification} ${length} ${payload}`;
 }

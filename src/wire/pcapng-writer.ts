@@ -29,6 +29,7 @@ export interface PcapngWriterOptions {
 
 const textEncoder = new TextEncoder();
 const NANOSECONDS = 9;
+const OPTION_HEADER_BYTES = 4;
 const FLAG_INBOUND = 1;
 const FLAG_OUTBOUND = 2;
 
@@ -36,11 +37,15 @@ const FLAG_OUTBOUND = 2;
 export class PcapngWriter {
   readonly #application: string;
   readonly #littleEndian: boolean;
+  readonly #inbound: Option;
+  readonly #outbound: Option;
   #interfaceCount = 0;
 
   constructor(options: PcapngWriterOptions = {}) {
     this.#application = options.application ?? '';
     this.#littleEndian = options.littleEndian ?? true;
+    this.#inbound = this.#flagsOption(FLAG_INBOUND);
+    this.#outbound = this.#flagsOption(FLAG_OUTBOUND);
   }
 
   get interfaceCount(): number {
@@ -76,8 +81,7 @@ export class PcapngWriter {
     if (data.length > CAPTURE_PACKET_BYTES_MAX) throw new RangeError(`a packet of ${data.length} bytes is too long`);
     const options = (notes.comments ?? []).map((comment) => this.#textOption(OptionCode.COMMENT, comment));
     const direction = notes.direction ?? 'unknown';
-    if (direction !== 'unknown')
-      options.push(this.#flagsOption(direction === 'inbound' ? FLAG_INBOUND : FLAG_OUTBOUND));
+    if (direction !== 'unknown') options.push(direction === 'inbound' ? this.#inbound : this.#outbound);
     return this.#block(BlockType.ENHANCED_PACKET, 20 + paddedBytes(data.length), options, (view, at) => {
       view.setUint32(at, interfaceIndex, this.#littleEndian);
       view.setUint32(at + 4, Number((timestampNs >> 32n) & 0xffffffffn), this.#littleEndian);
@@ -92,10 +96,11 @@ export class PcapngWriter {
   #block(
     type: number,
     bodyBytes: number,
-    options: readonly Uint8Array[],
+    options: readonly Option[],
     fill: (view: DataView, at: number) => void,
   ): Uint8Array {
-    const optionBytes = options.reduce((sum, option) => sum + option.length, options.length > 0 ? 4 : 0);
+    let optionBytes = options.length > 0 ? OPTION_HEADER_BYTES : 0;
+    for (const { value } of options) optionBytes += OPTION_HEADER_BYTES + paddedBytes(value.length);
     const blockBytes = BLOCK_HEADER_BYTES + bodyBytes + optionBytes + BLOCK_TRAILER_BYTES;
     const bytes = new Uint8Array(blockBytes);
     const view = new DataView(bytes.buffer);
@@ -103,31 +108,33 @@ export class PcapngWriter {
     view.setUint32(4, blockBytes, this.#littleEndian);
     fill(view, BLOCK_HEADER_BYTES);
     let at = BLOCK_HEADER_BYTES + bodyBytes;
-    for (const option of options) {
-      bytes.set(option, at);
-      at += option.length;
+    for (const { code, value } of options) {
+      view.setUint16(at, code, this.#littleEndian);
+      view.setUint16(at + 2, value.length, this.#littleEndian);
+      bytes.set(value, at + OPTION_HEADER_BYTES);
+      at += OPTION_HEADER_BYTES + paddedBytes(value.length);
     }
     view.setUint32(blockBytes - BLOCK_TRAILER_BYTES, blockBytes, this.#littleEndian);
     return bytes;
   }
 
-  #option(code: number, value: Uint8Array): Uint8Array {
+  #option(code: number, value: Uint8Array): Option {
     if (value.length > 0xffff) throw new RangeError(`an option of ${value.length} bytes is too long`);
-    const bytes = new Uint8Array(4 + paddedBytes(value.length));
-    const view = new DataView(bytes.buffer);
-    view.setUint16(0, code, this.#littleEndian);
-    view.setUint16(2, value.length, this.#littleEndian);
-    bytes.set(value, 4);
-    return bytes;
+    return { code, value };
   }
 
-  #textOption(code: number, text: string): Uint8Array {
+  #textOption(code: number, text: string): Option {
     return this.#option(code, textEncoder.encode(text));
   }
 
-  #flagsOption(flags: number): Uint8Array {
+  #flagsOption(flags: number): Option {
     const value = new Uint8Array(4);
     new DataView(value.buffer).setUint32(0, flags, this.#littleEndian);
     return this.#option(OptionCode.PACKET_FLAGS, value);
   }
+}
+
+interface Option {
+  readonly code: number;
+  readonly value: Uint8Array;
 }

@@ -50,6 +50,16 @@ describe('goals', () => {
     expect(line(all, 'UDP echo, p99')).toContain(': met, ring has 3.00 x');
   });
 
+  test('of small packets are also those of the back end that is there for them, where it was measured', () => {
+    const all = [STRAIGHT, NFT, peer('ring', { 'packets-1': [300] }), peer('xdp', { 'packets-1': [400] })];
+    const lines = evaluateGoals(all, 'ring').map(goalLine);
+    expect(lines.filter((each) => each.startsWith('small packets: at least 1.5 x nft:'))).toEqual([
+      'small packets: at least 1.5 x nft: NOT met, ring has 1.36 x',
+      'small packets: at least 1.5 x nft: met, xdp has 1.81 x',
+    ]);
+    expect(evaluateGoals(all, 'xdp')).toHaveLength(evaluateGoals(all.slice(0, 3), 'ring').length);
+  });
+
   test('tell how far the rounds are apart, where there are several of both', () => {
     const rounds = [peer('nft', { 'ab-20': [4000, 5000] }), peer('ring', { 'ab-20': [6000, 5000] })];
     expect(line(rounds, 'ab, 20 at once: at least 1.0 x nft')).toContain('has 1.22 x (1.00..1.50 by round)');

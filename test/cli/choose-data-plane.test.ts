@@ -26,6 +26,25 @@ describe('auto', () => {
     });
   });
 
+  test('takes one that volunteers, with its reason, and leaves out one that does not', async () => {
+    const kernel = (offer: string | null) => ({ ...kind('kernel', null), volunteers: async () => offer });
+    expect(await choose('auto', kernel('it is loaded'), kind('packet', null))).toEqual({
+      kind: expect.objectContaining({ name: 'kernel' }),
+      why: 'it is loaded',
+      secondBest: false,
+    });
+    expect(await choose('auto', kernel(null), kind('packet', null))).toMatchObject({
+      kind: { name: 'packet' },
+      why: 'the best that works here',
+      secondBest: false,
+    });
+    const refused = { ...kernel('it is loaded'), unavailable: async () => 'needs root' };
+    expect(await choose('auto', refused, kind('packet', null))).toMatchObject({
+      kind: { name: 'packet' },
+      why: 'better ones do not work here: kernel: needs root',
+    });
+  });
+
   test('passes over in silence what does not know the options', async () => {
     const proxy = { ...kind('proxy', null), fits: () => false };
     await expect(choose('auto', kind('packet', 'needs root'), proxy)).rejects.toThrow(/^needs root$/);

@@ -50,7 +50,7 @@ test('hides an answer until Enter, and leaves at q and at the end of the input',
 test('types the commands when it is told to, and skips those that are not wanted', async () => {
   const { code, stdout } = await run(['basics', '--run'], 's\ns\nq\n');
   expect(code).toBe(0);
-  expect(stdout).toContain('$ uldirectord ldirectord.cf check\n[Enter: run it, s: skip, q: leave] ');
+  expect(stdout).toContain('$ uldirectord shop.cf check\n[Enter: run it, s: skip, q: leave] ');
   expect(stdout).not.toContain('3 real servers, 0 warnings');
 });
 
@@ -61,7 +61,7 @@ test('gives the source, the structure and the files', async () => {
     language: 'en',
     lab: null,
   });
-  expect(await run(['basics', '--files'])).toEqual({ code: 0, stdout: 'ldirectord.cf\n', stderr: '' });
+  expect(await run(['basics', '--files'])).toEqual({ code: 0, stdout: 'shop.cf\n', stderr: '' });
 });
 
 test.each([

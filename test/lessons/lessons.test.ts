@@ -98,9 +98,9 @@ describe('a session', () => {
 
   test('goes to a host of the lab whatever quotes it has', () => {
     const typed = `printf '%s\\n' "it's"`;
-    const text = shellText({ host: 'rs1', text: typed, expected: [] });
-    expect(text.startsWith('uipvs lab sh rs1 -- sh -c ')).toBe(true);
-    const stand_in = text.replace('uipvs lab sh rs1 --', '');
+    const text = shellText({ host: 'rs1', text: typed, expected: [] }, 'nat');
+    expect(text.startsWith('uipvs lab sh --name nat rs1 -- sh -c ')).toBe(true);
+    const stand_in = text.replace('uipvs lab sh --name nat rs1 --', '');
     expect(execFileSync('sh', ['-c', stand_in], { encoding: 'utf8' })).toBe("it's\n");
   });
 });

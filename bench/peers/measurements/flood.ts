@@ -20,12 +20,14 @@ export interface FloodOptions {
   readonly seconds: number;
   /** Packets a second; 0: as many as go. */
   readonly rate: number;
+  /** The director's interface is made to believe that its card delivers the packets; without pace, from the client only. */
+  readonly asCard?: boolean;
   /** Processor that the generator keeps to. */
   readonly pinTo: number | null;
 }
 
 export async function startFlood(peer: Peer, place: Place, options: FloodOptions): Promise<Flood> {
-  const { from, seconds, rate, pinTo } = options;
+  const { from, seconds, rate, pinTo, asCard = false } = options;
   const atServer = from === 'server';
   const straight = peer.cabling === 'straight';
   const serverMac = straight ? MACS.directorClientSide : MACS.server;
@@ -33,7 +35,10 @@ export async function startFlood(peer: Peer, place: Place, options: FloodOptions
     ? [serverMac, straight ? MACS.client : MACS.directorServerSide, SERVERS[0], CLIENT, PORTS.discard, FIRST_PORT]
     : [MACS.client, MACS.directorClientSide, CLIENT, peer.target, FIRST_PORT, PORTS.discard];
   const words = [seconds, rate, ...ends, FLOWS, from].map(String);
-  const child = place.lab.start(atServer ? place.server : place.client, place.program('packet-flood', words, pinTo));
+  // Of the straight cable the receiver is the server itself.
+  const receiver = straight ? place.server : place.director;
+  const host = asCard ? receiver : atServer ? place.server : place.client;
+  const child = place.lab.start(host, place.program(asCard ? 'card-flood' : 'packet-flood', words, pinTo));
   return new Promise((resolve, reject) => {
     let text = '';
     let complaint = '';

@@ -3,7 +3,7 @@ import type { Measurement } from '../measurement.ts';
 import { eightStreams, oneStream } from './bulk.ts';
 import { echo, echoAtHalfLoad } from './echo.ts';
 import { memory } from './memory.ts';
-import { packetsOneWay, packetsTwoWays } from './packets.ts';
+import { packetsFromCard, packetsOneWay, packetsTwoWays } from './packets.ts';
 import { keptConnections, newConnections20, newConnections50 } from './requests.ts';
 
 export const MEASUREMENTS: readonly Measurement[] = [
@@ -14,6 +14,7 @@ export const MEASUREMENTS: readonly Measurement[] = [
   eightStreams,
   packetsOneWay,
   packetsTwoWays,
+  packetsFromCard,
   echo,
   echoAtHalfLoad,
   memory,

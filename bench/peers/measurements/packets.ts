@@ -26,6 +26,25 @@ export const packetsTwoWays: Measurement = {
   run: (circumstances) => pinned(circumstances, () => bothWays(circumstances)),
 };
 
+export const packetsFromCard: Measurement = {
+  name: 'packets-card',
+  title: 'small packets, one way, as if a network card brought them',
+  needs: 'udp',
+  run: (circumstances) => pinned(circumstances, () => fromCard(circumstances)),
+};
+
+/** Nothing is sent, so the generator costs little, and its processor is the peer's kernel's. */
+async function fromCard({ peer, place, seconds, layout }: Circumstances): Promise<Figures> {
+  const options = { seconds: SETTLE_MS / 1000 + seconds + SPARE_SECONDS, rate: 0, pinTo: layout.generator };
+  const flood = await startFlood(peer, place, { ...options, from: 'client', asCard: true });
+  const [rate] = await ratesBetween([() => place.serverPackets()], seconds, place.signal);
+  const { sent, seconds: taken } = await flood.done;
+  // An interface counts what its driver receives, and here that is nothing.
+  if (peer.cabling === 'straight') return { 'packets-card': sent / taken / 1000 };
+  if (rate === 0) throw new LabError('no packet came through');
+  return { 'packets-card': rate / 1000 };
+}
+
 async function oneWay({ peer, place, seconds, layout }: Circumstances): Promise<Figures> {
   const options = { seconds: SETTLE_MS / 1000 + seconds + SPARE_SECONDS, rate: 0, pinTo: layout.generator };
   const flood = await startFlood(peer, place, { ...options, from: 'client' });

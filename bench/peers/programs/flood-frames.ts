@@ -8,6 +8,8 @@ export interface FlowEnds {
   readonly destination: string;
   readonly sourcePort: number;
   readonly destinationPort: number;
+  /** Low byte of the payload's first word. */
+  readonly payloadLow?: number;
 }
 
 /** 64 bytes on the wire, of which the last four are the card's. */
@@ -31,6 +33,7 @@ export function udpFrame(ends: FlowEnds): Uint8Array {
   view.setUint16(IP_AT + 10, ~sum(view, IP_AT, UDP_AT, 0) & 0xffff);
   view.setUint16(UDP_AT, ends.sourcePort);
   view.setUint16(UDP_AT + 2, ends.destinationPort);
+  view.setUint8(UDP_AT + 9, ends.payloadLow ?? 0);
   const udpBytes = FRAME_BYTES - UDP_AT;
   view.setUint16(UDP_AT + 4, udpBytes);
   // The pseudo-header: both addresses, the protocol, the length.

@@ -132,8 +132,8 @@ async function empty(plane: DataPlane): Promise<void> {
   const defaults = defaultSettings();
   for (const setting of SETTING_NAMES) {
     const value = readSetting(defaults, setting);
-    // A kernel's default queue length follows from its memory.
-    if (settings[setting] === value || setting === 'sync_qlen_max') continue;
+    // A kernel's default queue length follows from its memory; settings of modules that are not loaded are not there.
+    if (settings[setting] === value || settings[setting] === undefined || setting === 'sync_qlen_max') continue;
     await plane.execute({ name: 'setSetting', setting, value });
   }
   await plane.execute({ name: 'zero' });

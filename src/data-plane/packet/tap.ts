@@ -3,7 +3,7 @@
  * reader it costs one comparison a turn. With one, frames are copied into memory of a fixed size; what there is no room
  * for is counted and not kept, so a slow reader never slows the traffic. A reader that was killed is forgotten.
  */
-import { PASS, REASON } from '../../engine/verdict.ts';
+import { CONSUME, PASS, REASON } from '../../engine/verdict.ts';
 import type { CapturePage, Commands } from '../../model/commands.ts';
 import { IpvsError } from '../../model/errors.ts';
 import { CAPTURE_BUFFER_BYTES, CAPTURE_PAGE_BYTES, CAPTURES_MAX, FRAME_BYTES_MAX } from '../../model/limits.ts';
@@ -19,6 +19,7 @@ import {
   tapRecordBytes,
   writeTapRecord,
 } from '../../wire/tap-record.ts';
+import { waitingKey } from '../../wire/waiting-key.ts';
 
 /** Nobody has read it for so long: it ends. */
 const LEASE_MS = 10_000;
@@ -146,6 +147,8 @@ export class Taps {
 }
 
 const NO_LINK = -1;
+/** Packets that wait are few: those of the first moment after a next hop was used. */
+const WAITING_MAX = 256;
 
 class Tap {
   readonly snapBytes: number;
@@ -156,6 +159,8 @@ class Tap {
   readonly #all: boolean;
   readonly #buffer = new Uint8Array(CAPTURE_BUFFER_BYTES);
   readonly #view = new DataView(this.#buffer.buffer);
+  /** Packets that wait for their next hop; `came`: that one did not match the filter. */
+  readonly #waiting: { readonly key: string; readonly decision: TapDecision; readonly came: TapSlice | null }[] = [];
   #start = 0;
   #end = 0;
   #lost = 0;
@@ -167,10 +172,45 @@ class Tap {
   }
 
   offer(decision: TapDecision, came: TapSlice, left: TapSlice): void {
-    if (this.frozen || !this.#isWanted(decision, came, left)) return;
+    if (this.frozen) return;
+    const isWanted = this.#isWanted(decision, came, left);
+    if (this.#filter === null) {
+      if (isWanted) this.#add(decision, came, left);
+    } else if (came.originalBytes >= 0 && decision.verdict === CONSUME) this.#await(isWanted, decision, came, left);
+    else if (came.originalBytes < 0) this.#offerLate(isWanted, decision, left);
+    else if (isWanted) this.#add(decision, came, left);
+  }
+
+  /** It may leave later, with other ends: then both sides are wanted, or none. */
+  #await(isWanted: boolean, decision: TapDecision, came: TapSlice, left: TapSlice): void {
+    if (isWanted) this.#add(decision, came, left);
+    const key = waitingKey(came.bytes, came.at, came.at + came.keptBytes);
+    if (key === null) return;
+    if (this.#waiting.length >= WAITING_MAX) this.#waiting.shift();
+    const copy = isWanted ? null : { ...came, bytes: came.bytes.slice(came.at, came.at + came.keptBytes), at: 0 };
+    this.#waiting.push({ key, decision, came: copy });
+  }
+
+  #offerLate(isWanted: boolean, decision: TapDecision, left: TapSlice): void {
+    const key = this.#waiting.length === 0 ? null : waitingKey(left.bytes, left.at, left.at + left.keptBytes);
+    const at = key === null ? -1 : this.#waiting.findIndex((waiting) => waiting.key === key);
+    const [before] = at < 0 ? [] : this.#waiting.splice(at, 1);
+    if (before === undefined) {
+      if (isWanted) this.#add(decision, NO_SLICE, left);
+    } else if (before.came === null) this.#add(decision, NO_SLICE, left);
+    else if (isWanted) {
+      this.#add(before.decision, before.came, NO_SLICE);
+      this.#add(decision, NO_SLICE, left);
+    }
+  }
+
+  #add(decision: TapDecision, came: TapSlice, left: TapSlice): void {
     const kept = this.#cut(came);
     const sent = this.#cut(left);
-    if (this.#end + tapRecordBytes(kept, sent) > this.#buffer.length) {
+    const recordBytes = tapRecordBytes(kept, sent);
+    // Moved to the front when that gains room for many.
+    if (this.#end + recordBytes > this.#buffer.length && this.#start >= CAPTURE_PAGE_BYTES / 2) this.#moveToFront();
+    if (this.#end + recordBytes > this.#buffer.length) {
       this.#lost++;
       return;
     }
@@ -189,13 +229,13 @@ class Tap {
     this.#lost = 0;
     this.#start = end;
     if (this.#start === this.#end) this.#start = this.#end = 0;
-    // Moved only when it gains room for long.
-    else if (this.#start > this.#buffer.length / 2) {
-      this.#buffer.copyWithin(0, this.#start, this.#end);
-      this.#end -= this.#start;
-      this.#start = 0;
-    }
     return { records, more: this.#end > this.#start, lost };
+  }
+
+  #moveToFront(): void {
+    this.#buffer.copyWithin(0, this.#start, this.#end);
+    this.#end -= this.#start;
+    this.#start = 0;
   }
 
   #cut(slice: TapSlice): TapSlice {

@@ -9,10 +9,10 @@ import { BATCH_FRAMES } from '../../model/limits.ts';
 import type { NetworkLink, NetworkSnapshot } from '../../model/network.ts';
 import { type Link, type PacketIo, PacketIoError } from '../../packet-io/packet-io.ts';
 import type { PacketEngine } from '../packet-engine.ts';
+import { Claimer } from './claimer.ts';
 import type { Mailbox } from './mailbox.ts';
 import type { NetworkAnswer, ToWorker, WorkerStart } from './messages.ts';
 import { ScoreboardWriter } from './scoreboard.ts';
-import { Steerer } from './steerer.ts';
 import { Taps } from './tap.ts';
 import { idleWaitMs, sendOutbox, type TurnParts, turn } from './turn.ts';
 
@@ -151,7 +151,7 @@ class Desk {
   readonly #mailbox: Mailbox;
   readonly #taps: Taps;
   /** For back ends that take frames away from the host's stack. */
-  readonly #steerer: Steerer | null;
+  readonly #claimer: Claimer | null;
   readonly #attached = new Map<number, NetworkLink>();
 
   constructor(engine: PacketEngine, io: PacketIo, mailbox: Mailbox, taps: Taps) {
@@ -159,7 +159,7 @@ class Desk {
     this.#io = io;
     this.#mailbox = mailbox;
     this.#taps = taps;
-    this.#steerer = io.steering === undefined ? null : new Steerer(io.steering);
+    this.#claimer = io.claims === undefined ? null : new Claimer(io.claims);
   }
 
   get linkCount(): number {
@@ -191,7 +191,7 @@ class Desk {
     }
     if (command.name !== 'getLinkCounters') {
       const answer = this.#engine.execute(command);
-      this.#steerer?.note(command);
+      this.#claimer?.note(command);
       return answer;
     }
     const links = this.#io.linkCounters?.();
@@ -208,7 +208,7 @@ class Desk {
       this.#attached.delete(index);
     }
     this.#engine.setNetwork(snapshot);
-    this.#steerer?.setNetwork(snapshot);
+    this.#claimer?.setNetwork(snapshot);
     const failed: { name: string; reason: string }[] = [];
     for (const link of snapshot.links) {
       if (this.#attached.has(link.index)) continue;

@@ -10,7 +10,7 @@ export const tutorial: ScenarioKind = {
   summary: 'one client, the director with 192.168.1.120:80, three web servers, ping checks, a fallback page',
   modes: LAB_MODES,
   families: ['ipv4', 'ipv6'],
-  dataPlanes: ['packet', 'macvtap', 'proxy'],
+  dataPlanes: ['packet', 'kernel', 'macvtap', 'proxy'],
   requests: 1000,
   concurrency: 20,
   breakable: true,

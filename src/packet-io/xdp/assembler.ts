@@ -23,7 +23,15 @@ const TO_BIG_ENDIAN = 0xdc;
 const MAP_DESCRIPTOR = 1;
 
 /** On 64 bits, with a value; with a register instead these are 8 more. */
-const ARITHMETIC = { add: 0x07, or: 0x47, and: 0x57, shiftLeft: 0x67, shiftRight: 0x77, move: 0xb7 } as const;
+const ARITHMETIC = {
+  add: 0x07,
+  or: 0x47,
+  and: 0x57,
+  shiftLeft: 0x67,
+  shiftRight: 0x77,
+  xor: 0xa7,
+  move: 0xb7,
+} as const;
 export type Arithmetic = keyof typeof ARITHMETIC;
 const WITH_REGISTER = 0x08;
 

@@ -1,5 +1,5 @@
 /** How claims and the host's addresses are written as keys of BPF maps. The program builds the same keys from frames. */
-import type { Claim } from '../steering.ts';
+import type { Claim } from '../claims.ts';
 
 /** A claim's key: the address (one of IPv4 with zeros behind it), the port in network order, protocol, kind. */
 export const CLAIM_KEY = { address: 0, port: 16, protocol: 18, kind: 19, bytes: 20 } as const;

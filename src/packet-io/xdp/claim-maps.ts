@@ -1,14 +1,14 @@
 /** The maps that all programs of the back end read, and who may change them. */
 import type { Bpf } from '../../native/bpf.ts';
 import { type Libc, LibcError } from '../../native/libc.ts';
-import type { Claim, HostAddresses, Steering } from '../steering.ts';
+import type { Claim, Claims, HostAddresses } from '../claims.ts';
 import { CLAIM_KEY, claimKey, PREFIX_KEY, portRangeValue, prefixKey } from './claim-keys.ts';
 
 const CLAIMS_MAX = 262_144;
 const PREFIXES_MAX = 16_384;
 const ANYTHING = Uint8Array.of(1, 0, 0, 0);
 
-export class ClaimMaps implements Steering {
+export class ClaimMaps implements Claims {
   readonly claims: number;
   readonly hostAddresses: number;
   readonly #libc: Libc;

@@ -10,7 +10,7 @@ import type { Link, LinkCounters, PacketIoOptions } from '../packet-io.ts';
 import type { LinkSource } from '../packet-sockets.ts';
 import { RING_SLOTS_DEFAULT, type RingArena } from '../ring-source.ts';
 import type { FrameMemory, Port } from './frame-memory.ts';
-import { type ProgramMaps, steeringProgram } from './steering-program.ts';
+import { type ProgramMaps, xdpProgram } from './xdp-program.ts';
 
 /** Queues beyond these are left to the packet socket: their frames pass. */
 const QUEUES_MAX = 8;
@@ -35,6 +35,8 @@ export class XdpSource implements LinkSource<RingArena> {
   /** Descriptors of the program's link, the program and the map of its sockets: closed in this order. */
   readonly #descriptors: number[] = [];
   readonly #refused: string | null;
+  /** The program takes only frames whose checksum is complete. */
+  readonly #finished: boolean;
   #received = 0;
   #transmitted = 0;
   #drops = 0;
@@ -46,6 +48,7 @@ export class XdpSource implements LinkSource<RingArena> {
     this.#link = link;
     this.#ring = ring;
     this.fd = ring.fd;
+    this.#finished = parts.options.xdpMode !== 'native' && parts.options.xdpTakesAll !== true;
     this.#refused = reasonAgainst(link) ?? this.#set();
   }
 
@@ -60,7 +63,7 @@ export class XdpSource implements LinkSource<RingArena> {
       const sockets = bpf.createMap({ type: 'sockets', keyBytes: 4, valueBytes: 4, entriesMax: queues });
       this.#descriptors.unshift(sockets);
       this.#ports.forEach(({ socket }, queue) => void bpf.setEntry(sockets, word(queue), word(socket.fd)));
-      const instructions = steeringProgram(
+      const instructions = xdpProgram(
         { claims: maps.claims, hostAddresses: maps.hostAddresses, sockets },
         {
           mac,
@@ -108,6 +111,8 @@ export class XdpSource implements LinkSource<RingArena> {
 
   #receiveFrom(port: Port, { batch, headers }: RingArena, wanted: number): number {
     const { memory } = this.#parts;
+    const { index } = this.#link;
+    const finished = this.#finished;
     const waiting = port.waiting;
     if (waiting === 0) return 0;
     if (waiting > this.#peak) this.#peak = waiting;
@@ -117,7 +122,7 @@ export class XdpSource implements LinkSource<RingArena> {
       const start = port.take();
       batch.floor[i] = start - HEADROOM_BYTES;
       batch.ceiling[i] = memory.chunkEnd(start);
-      headers.takeBare(i, start, start + port.takenBytes, this.#link.index);
+      headers.takeBare(i, start, start + port.takenBytes, index, finished);
     }
     port.endTaking();
     batch.count = first + count;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Taps } from '../../../src/data-plane/packet/tap.ts';
 import { turn } from '../../../src/data-plane/packet/turn.ts';
-import { DROP, PASS, TRANSMIT } from '../../../src/engine/verdict.ts';
+import { CONSUME, DROP, PASS, TRANSMIT } from '../../../src/engine/verdict.ts';
 import { CAPTURE_BUFFER_BYTES, CAPTURE_PAGE_BYTES, CAPTURES_MAX } from '../../../src/model/limits.ts';
 import { FrameFlag, PacketBatch } from '../../../src/wire/packet-batch.ts';
 import { readTapRecords, type TapRecord } from '../../../src/wire/tap-record.ts';
@@ -95,6 +95,26 @@ describe('a tap', () => {
     read('a', { filter });
     pass(taps, { came: request(), left: forwarded() });
     expect(read('a').records).toHaveLength(found);
+  });
+
+  test('a packet that waits for its next hop is wanted when one of its sides is', () => {
+    const { taps, read } = createTaps();
+    read('came', { filter: `host ${VIP}` });
+    read('left', { filter: `host ${SERVER}` });
+    read('none', { filter: 'udp' });
+    pass(taps, { came: request(), verdict: CONSUME });
+    const outbox = PacketBatch.allocate(2, 200);
+    outbox.push(frame().ipv4('10.0.0.1', '10.0.0.2').udp(1, 2, {}), -1);
+    outbox.push(forwarded(), -1);
+    outbox.egress.fill(3);
+    taps.said(outbox);
+    for (const id of ['came', 'left']) {
+      expect(read(id).records.map(({ came, left }) => [came !== null, left !== null])).toEqual([
+        [true, false],
+        [false, true],
+      ]);
+    }
+    expect(read('none').records).toHaveLength(1);
   });
 
   test('keeps as much of each frame as its reader wants, whatever others want', () => {

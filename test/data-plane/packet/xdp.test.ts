@@ -149,6 +149,30 @@ describe.skipIf(reason !== null)(`the back end xdp${reason === null ? '' : ` (sk
     expect(await past('d1')).toBeGreaterThan(0);
   });
 
+  test('the programs of a worker that was ended from outside are taken off by its successor', async () => {
+    const index = director.run('cat /sys/class/net/d0/ifindex').trim();
+    const said = director.evaluate(`
+      const { Worker } = require('node:worker_threads');
+      const { execFileSync } = require('node:child_process');
+      const shown = () => execFileSync('ip', ['-o', 'link', 'show', 'd0']).includes('xdpgeneric');
+      const open = "import('${compiled.folder}/packet-io/xdp.js').then(({ xdp }) => xdp.open())";
+      const link = "{ index: ${index}, name: 'd0', mac: new Uint8Array(6), mtu: 1500, loopback: false }";
+      const worker = new Worker(open + ".then((io) => { io.attach(" + link + "); require('node:worker_threads')" +
+        ".parentPort.postMessage('attached'); while (true) io.wait(10); })", { eval: true });
+      worker.once('message', async () => {
+        await worker.terminate();
+        const before = shown();
+        const io = await eval(open);
+        const between = shown();
+        io.attach(eval('(' + link + ')'));
+        const { xdp } = io.linkCounters()[0];
+        console.log(JSON.stringify({ before, between, refused: 'refused' in xdp }));
+        process.exit();
+      });`);
+    // The old socket still holds the queue, so the ring serves the link: slower, but nothing is lost.
+    expect(JSON.parse(said)).toEqual({ before: true, between: false, refused: true });
+  }, 30_000);
+
   test('after it was closed, and after kill -9, nothing is left', async () => {
     await plane.start({ io: 'xdp' });
     await serve();

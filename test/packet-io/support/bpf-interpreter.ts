@@ -143,6 +143,8 @@ function calculate(operation: number, a: bigint, b: bigint): bigint {
       return a << b;
     case 0x70:
       return a >> b;
+    case 0xa0:
+      return a ^ b;
     case 0xb0:
       return b;
     default:

@@ -23,7 +23,7 @@ export interface HostAddresses {
   readonly localPortRange: readonly [low: number, high: number];
 }
 
-export interface Steering {
+export interface Claims {
   /** From now on frames that these name are taken. Claims that are there already change nothing. */
   claim(claims: readonly Claim[]): void;
   /** From now on they are left alone. Claims that are not there are ignored. */

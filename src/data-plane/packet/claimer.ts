@@ -5,7 +5,7 @@
  */
 import type { Command } from '../../model/commands.ts';
 import type { NetworkSnapshot } from '../../model/network.ts';
-import type { Claim, HostAddresses, Steering } from '../../packet-io/steering.ts';
+import type { Claim, Claims, HostAddresses } from '../../packet-io/claims.ts';
 import { parseAddress } from '../../wire/address.ts';
 import { AcceptedSpecs, entriesNeededBy } from '../accepted-specs.ts';
 import { type GuardEntry, GuardLedger } from '../guard-entries.ts';
@@ -17,21 +17,21 @@ const SIDES: Readonly<Record<string, Claim['side']>> = {
   servers_any_port: 'server',
 };
 
-export class Steerer {
-  readonly #steering: Steering;
+export class Claimer {
+  readonly #claims: Claims;
   readonly #accepted = new AcceptedSpecs();
   readonly #ledger = new GuardLedger();
 
-  constructor(steering: Steering) {
-    this.#steering = steering;
+  constructor(claims: Claims) {
+    this.#claims = claims;
   }
 
   /** After the engine has carried out the command. */
   note(command: Command): void {
     const added = this.#ledger.hold(entriesNeededBy(command));
     const freed = this.#ledger.release(this.#accepted.note(command));
-    this.#steering.claim(claimsOf(added));
-    this.#steering.unclaim(claimsOf(freed));
+    this.#claims.claim(claimsOf(added));
+    this.#claims.unclaim(claimsOf(freed));
   }
 
   setNetwork({ routes, localPortRange }: NetworkSnapshot): void {
@@ -43,7 +43,7 @@ export class Steerer {
       if (address !== null)
         prefixes.push({ address, bits: length === undefined ? address.length * 8 : Number(length) });
     }
-    this.#steering.setHostAddresses({ prefixes, localPortRange });
+    this.#claims.setHostAddresses({ prefixes, localPortRange });
   }
 }
 

@@ -8,10 +8,10 @@ import {
   isHeldBack,
   serviceEntries,
 } from '../../../src/data-plane/guard-entries.ts';
-import { claimsOf } from '../../../src/data-plane/packet/steerer.ts';
+import { claimsOf } from '../../../src/data-plane/packet/claimer.ts';
 import type { ServiceProtocol } from '../../../src/model/service.ts';
 import { claimKey, portRangeValue, prefixKey } from '../../../src/packet-io/xdp/claim-keys.ts';
-import { steeringProgram, XDP_PASS, XDP_REDIRECT } from '../../../src/packet-io/xdp/steering-program.ts';
+import { XDP_PASS, XDP_REDIRECT, xdpProgram } from '../../../src/packet-io/xdp/xdp-program.ts';
 import { parseAddress } from '../../../src/wire/address.ts';
 import { seededRandom } from '../../balance/support.ts';
 import { type Maps, runXdp } from '../../packet-io/support/bpf-interpreter.ts';
@@ -68,7 +68,7 @@ const hosts = new Set(
     return Buffer.from(prefixKey(address, address.length * 8)).toString('hex');
   }),
 );
-const program = steeringProgram(
+const program = xdpProgram(
   { claims: CLAIMS, hostAddresses: HOST, sockets: SOCKETS },
   { mac: Buffer.from(MAC, 'hex'), frameBytesMax: 1514, takesAll: false, passesUnfinished: true },
 );
@@ -224,7 +224,7 @@ describe('the XDP program', () => {
   });
 
   test('where no super-frames come, takes unfinished checksums as well', () => {
-    const native = steeringProgram(
+    const native = xdpProgram(
       { claims: CLAIMS, hostAddresses: HOST, sockets: SOCKETS },
       { mac: Buffer.from(MAC, 'hex'), frameBytesMax: 1514, takesAll: false, passesUnfinished: false },
     );

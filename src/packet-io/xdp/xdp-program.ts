@@ -59,7 +59,7 @@ const frame: Register = 7;
 const destinationPort: Register = 8;
 const sum: Register = 9;
 
-export function steeringProgram(maps: ProgramMaps, options: ProgramOptions): Uint8Array {
+export function xdpProgram(maps: ProgramMaps, options: ProgramOptions): Uint8Array {
   const { mac, frameBytesMax, takesAll, passesUnfinished } = options;
   const code = new Assembler();
   const macView = new DataView(mac.buffer, mac.byteOffset, 6);

@@ -1,0 +1,4 @@
+/** Waits so many milliseconds; not at all when there are none. */
+export function pause(ms: number): Promise<void> {
+  return ms <= 0 ? Promise.resolve() : new Promise((resolve) => setTimeout(resolve, ms));
+}
