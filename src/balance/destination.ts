@@ -6,6 +6,7 @@ import type { DestinationKey, DestinationSpec, DestinationStatus } from '../mode
 import type { ForwardingMethod, TunnelSpec } from '../model/forwarding.ts';
 import { type Address, formatAddress } from '../wire/address.ts';
 import { Counters } from './counters.ts';
+import type { SharedLoad } from './shared-load.ts';
 import type { VirtualService } from './virtual-service.ts';
 
 /** What can be changed about a destination: its spec without its identity. */
@@ -42,6 +43,8 @@ export class Destination {
 
   activeConnections = 0;
   inactiveConnections = 0;
+  /** What its thresholds are about when others count too; `null`: its own connections. */
+  sharedLoad: SharedLoad | null = null;
   /** Templates. */
   persistentConnections = 0;
   /** Connections and templates bound to it. */
@@ -87,6 +90,7 @@ export class Destination {
     if (template) this.persistentConnections++;
     else if (inactive) this.inactiveConnections++;
     else this.activeConnections++;
+    if (!template) this.sharedLoad?.add(1);
     if (this.upperThreshold !== 0 && this.#connections() >= this.upperThreshold) this.overloaded = true;
   }
 
@@ -96,7 +100,15 @@ export class Destination {
     if (template) this.persistentConnections--;
     else if (inactive) this.inactiveConnections--;
     else this.activeConnections--;
+    if (!template) this.sharedLoad?.add(-1);
     if (this.overloaded && this.#hasRoomAgain()) this.overloaded = false;
+  }
+
+  /** Other tables' connections came or went since the last look. */
+  refreshOverload(): void {
+    if (this.upperThreshold === 0 || this.sharedLoad === null) return;
+    if (this.overloaded) this.overloaded = !this.#hasRoomAgain();
+    else this.overloaded = this.#connections() >= this.upperThreshold;
   }
 
   /** A bound connection became inactive, or active again. The sum stays, so the overload flag does too. */
@@ -142,7 +154,7 @@ export class Destination {
   }
 
   #connections(): number {
-    return this.activeConnections + this.inactiveConnections;
+    return this.sharedLoad?.total() ?? this.activeConnections + this.inactiveConnections;
   }
 
   /** Below the lower threshold, or below three quarters of the upper one when there is none. */

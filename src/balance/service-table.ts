@@ -263,6 +263,13 @@ export class ServiceTable {
     }
   }
 
+  /** Thresholds are about the connections of all tables together: what others did since the last look. */
+  refreshOverloads(): void {
+    for (const { destinations } of this.#services) {
+      for (const destination of destinations) destination.refreshOverload();
+    }
+  }
+
   /** Does what is due by now: empties the trash, lets schedulers keep house. */
   advance(nowTicks: number): void {
     this.environment.nowTicks = nowTicks;
@@ -327,6 +334,11 @@ export class ServiceTable {
     }
     const index = this.#freeIndexes.pop() ?? this.#destinations.length;
     const destination = new Destination(service, key.address, key.port, settings, index);
+    const { sharedLoadOf } = this.environment;
+    if (sharedLoadOf !== null) {
+      const endpoint = formatEndpoint(destination.address, destination.port);
+      destination.sharedLoad = sharedLoadOf(`${formatServiceKey(service.key)} ${endpoint}`);
+    }
     this.#destinations[index] = destination;
     return destination;
   }

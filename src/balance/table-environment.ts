@@ -1,5 +1,6 @@
 /** The world round a service table, as far as its schedulers and checks ask for it. */
 import type { SchedulerEnvironment } from './scheduler.ts';
+import type { SharedLoad } from './shared-load.ts';
 
 /** Settings that may change while the table is used, with the kernel's defaults. */
 export class TableEnvironment implements SchedulerEnvironment {
@@ -12,6 +13,9 @@ export class TableEnvironment implements SchedulerEnvironment {
   unprivilegedPortStart = 1024;
   /** While one runs, destinations of another family than their service are refused. */
   syncDaemonRunning = false;
+
+  /** Counts a server's connections together with other tables, by its name; `null`: there are none. */
+  sharedLoadOf: ((server: string) => SharedLoad | null) | null = null;
 
   constructor(random: () => number, nowTicks: number, peekRandom?: () => () => number) {
     this.random = random;

@@ -1,6 +1,7 @@
 /** The command line of `uipvsd`. */
+import { availableParallelism } from 'node:os';
 import { LOG_LEVELS, type LogLevel } from '../control/log-level.ts';
-import { CONNECTIONS_MAX_DEFAULT, CONNECTIONS_MAX_LIMIT } from '../model/limits.ts';
+import { CONNECTIONS_MAX_DEFAULT, CONNECTIONS_MAX_LIMIT, SHARDS_AUTO_MAX, SHARDS_MAX } from '../model/limits.ts';
 import type { SourceNat } from '../model/service.ts';
 import { type CommandDescription, type Output, readOptions, wholeNumber } from './command-line.ts';
 
@@ -25,6 +26,8 @@ export interface DaemonCommandLine {
   readonly bypassQueue: boolean;
   /** Frames that wait for us in each receive ring, about. */
   readonly ringSlots: number;
+  /** Workers that share the traffic; of the packet engine. */
+  readonly shards: number;
   readonly xdpMode: (typeof XDP_MODES)[number];
   readonly sourceNat: SourceNat;
   readonly connectionsMax: number;
@@ -76,6 +79,15 @@ export const UIPVSD: CommandDescription = {
       description: 'packets that can wait in the receive ring of each link',
       preset: RING_SLOTS_DEFAULT,
       parse: wholeNumber(64, RING_SLOTS_MAX),
+    },
+    {
+      flags: '--shards <count>',
+      description:
+        'workers that share the traffic, each with clients of its own on a processor of its own; auto: one for each ' +
+        'processor, at most ' +
+        SHARDS_AUTO_MAX,
+      preset: 1,
+      parse: parseShards,
     },
     {
       flags: '--xdp-mode <mode>',
@@ -157,6 +169,7 @@ export async function readDaemonOptions(
     spinUs: options['spinUs'] as number,
     bypassQueue: options['bypassQueue'] === true,
     ringSlots: options['ringSlots'] as number,
+    shards: options['shards'] as number,
     xdpMode: options['xdpMode'] as DaemonCommandLine['xdpMode'],
     sourceNat: options['snat'] as string,
     connectionsMax: options['connectionsMax'] as number,
@@ -169,6 +182,14 @@ export async function readDaemonOptions(
     sendProxy: (options['sendProxy'] as DaemonCommandLine['sendProxy'] | undefined) ?? null,
     acceptProxy: (options['acceptProxy'] as string[] | undefined) ?? [],
   };
+}
+
+function parseShards(text: string): number {
+  if (text === 'auto') return Math.min(availableParallelism(), SHARDS_AUTO_MAX);
+  if (!/^[1-9]\d{0,2}$/.test(text) || Number(text) > SHARDS_MAX) {
+    throw new Error(`It must be auto or a whole number from 1 to ${SHARDS_MAX}.`);
+  }
+  return Number(text);
 }
 
 function parseSourceNat(text: string): string {

@@ -38,7 +38,7 @@ export async function runDaemon(words: readonly string[], parts: DaemonParts): P
 }
 
 async function serve(options: DaemonCommandLine, parts: DaemonParts, logger: Logger): Promise<number> {
-  const { sourceNat, connectionsMax, guard } = options;
+  const { sourceNat, connectionsMax, guard, shards } = options;
   const { kind, why, secondBest } = await parts.choose(options);
   const dataPlane = kind.name;
   if (secondBest) logger.warn(`data plane ${dataPlane} (${kind.summary}): ${why}`);
@@ -66,6 +66,7 @@ async function serve(options: DaemonCommandLine, parts: DaemonParts, logger: Log
         ...(passedOver.length === 0 ? {} : { ioPassedOver: passedOver }),
         ...(ffi === null ? {} : { ffi }),
         links,
+        ...(shards === 1 ? {} : { shards }),
         sourceNat,
         connectionsMax,
         guard,

@@ -1,7 +1,7 @@
 /** `uipvs status`: is it running, and what has it done? */
 import type { DaemonStatus } from '../control/api.ts';
 import { walkServices } from '../control/pages.ts';
-import type { EngineCounters } from '../model/commands.ts';
+import type { EngineCounters, ShardStatus } from '../model/commands.ts';
 import { IpvsError } from '../model/errors.ts';
 import type { SourceNatReport } from '../model/source-nat-rule.ts';
 import type { Rates, Statistics } from '../model/statistics.ts';
@@ -32,7 +32,8 @@ export function statusWord(cli: Cli): Word {
   sourceNat     inForce (conntrack is on), and rules: MASQUERADE and SNAT rules of the host's POSTROUTING chains, each
                 with origin, text, hits (connections translated by it), concerned (it could match a destination), and
                 problem: null, or what of it is not understood; or null
-  counters      frames by verdict, drops and passes by reason, connections, connectionsMax; or null`,
+  counters      frames by verdict, drops and passes by reason, connections, connectionsMax; with uipvsd --shards also
+                shards: shard, connections, frames (own, shared, foreign), steering, replaced; or null`,
     run: ({ json, watch }) =>
       withDaemon(cli, (daemon) =>
         draw(cli, watch === true, async (canvas) => {
@@ -90,12 +91,23 @@ function formatReport(report: Report): string {
       ['passed on', formatCounts(counters.passes)],
     );
   }
+  if (counters?.shards !== undefined) lines.push(...shardLines(counters.shards));
   if (report.sourceNat !== null) lines.push(...sourceNatLines(report.sourceNat));
   return lines.map(([name, value]) => `${name.padEnd(15)} ${value}\n`).join('');
 }
 
 function connectionsText({ connections, connectionsMax }: EngineCounters): string {
   return connectionsMax === 0 ? String(connections) : `${connections} of ${connectionsMax} at most`;
+}
+
+function shardLines(shards: readonly ShardStatus[]): [string, string][] {
+  return shards.map(({ shard, connections, own, shared, foreign, steering, replaced }) => {
+    const lost =
+      replaced === 0 ? '' : `; replaced ${replaced === 1 ? 'once' : `${replaced} times`}, its connections were lost`;
+    const whole = steering === 'kernel' ? '' : '; it reads every frame: the kernel does not choose for it';
+    const frames = `frames: own ${own}, for all shards ${shared}, of other shards ${foreign}`;
+    return [`shard ${shard}`, `${connections} connections; ${frames}${whole}${lost}`];
+  });
 }
 
 /** A line for each rule that has a say, and one for what would make it have one. */

@@ -37,6 +37,7 @@ export function answerArpMessage(context: EngineContext, packet: Packet): Verdic
   if (operation === ARP_REPLY) return give(packet, CONSUME, REASON.none);
   const target = arpTargetAddress(bytes, at);
   const asked = operation === ARP_REQUEST && sender !== target;
+  if (!answersNeighbors(context)) return give(packet, PASS, REASON['not-ip']);
   if (!asked || context.network.isHostAddress(target) || !context.services.isServiceAddress(false, 0, 0, 0, target)) {
     return give(packet, PASS, REASON['not-ip']);
   }
@@ -44,6 +45,11 @@ export function answerArpMessage(context: EngineContext, packet: Packet): Verdic
   packet.batch.end[packet.slot] = packet.end;
   packet.batch.egress[packet.slot] = link.index;
   return TRANSMIT;
+}
+
+/** Of several shards that hear the question one answers. */
+function answersNeighbors({ shard }: EngineContext): boolean {
+  return shard === null || shard.index === 0;
 }
 
 /** True for the messages that `answerNeighborMessage` is for. */
@@ -72,7 +78,7 @@ export function answerNeighborMessage(context: EngineContext, packet: Packet): V
   if (macIsKnown && !probe) context.neighbors.learn(context, link, true, source0, source1, source2, source3, senderMac);
   const ours =
     !context.network.ownsAddress(true, w0, w1, w2, w3) && context.services.isServiceAddress(true, w0, w1, w2, w3);
-  if (!ours || !macIsKnown || probe) return give(packet, PASS, REASON.icmp);
+  if (!ours || !macIsKnown || probe || !answersNeighbors(context)) return give(packet, PASS, REASON.icmp);
   const slot = context.claimOutboxSlot();
   if (slot < 0) return give(packet, DROP, REASON['outbox-full']);
   const { outbox } = context;

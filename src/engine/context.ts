@@ -29,6 +29,7 @@ import { PathMtu } from './path-mtu.ts';
 import { TCP_NORMAL_TABLE, TCP_TIMEOUT_SECONDS } from './protocols/tcp-states.ts';
 import { Random } from './random.ts';
 import { Reassembler } from './reassembly.ts';
+import type { ShardRole } from './shard-role.ts';
 import { HostSourceNat } from './source-nat.ts';
 import { SyncTraffic } from './sync-daemon.ts';
 import { Traces } from './traces.ts';
@@ -48,10 +49,14 @@ export interface EngineOptions {
   readonly hashSeed?: number;
   /** ICMP errors of our own a second, over all peers; 1000 unless told. */
   readonly icmpErrorsPerSecond?: number;
+  /** Absent: this engine serves everybody. */
+  readonly shard?: ShardRole;
 }
 
 export class EngineContext {
   readonly random: Random;
+  /** `null`: there are no others. */
+  readonly shard: ShardRole | null;
   /** Who is told what becomes of each packet, and why; `null`: nobody. */
   observation: Observation | null = null;
   readonly traces: Traces = new Traces(this);
@@ -101,6 +106,7 @@ export class EngineContext {
 
   constructor(options: EngineOptions) {
     this.random = new Random(options.seed);
+    this.shard = options.shard ?? null;
     this.icmpBudget = new IcmpBudget(options.icmpErrorsPerSecond ?? ICMP_ERRORS_PER_SECOND);
     this.nowMs = options.nowMs;
     this.startMs = options.nowMs;

@@ -36,6 +36,7 @@ import {
   PROTOCOL_ICMPV6,
   walkIpv6,
 } from '../wire/ipv6.ts';
+import { FrameFlag } from '../wire/packet-batch.ts';
 import { TCP_HEADER_BYTES_MIN, tcpFlags, tcpHeaderBytes } from '../wire/tcp.ts';
 import { UDP_HEADER_BYTES } from '../wire/udp.ts';
 import type { EngineContext } from './context.ts';
@@ -50,7 +51,10 @@ const ISAKMP_PORT = 500;
 
 export function dissect(context: EngineContext, packet: Packet): Verdict | typeof FRAGMENT {
   const { bytes, start } = packet;
-  if (packet.end - start < ETHERNET_HEADER_BYTES) return give(packet, DROP, REASON.truncated);
+  if (packet.end - start < ETHERNET_HEADER_BYTES) {
+    const foreign = ((packet.batch.flags[packet.slot] as number) & FrameFlag.OTHER_SHARD) !== 0;
+    return give(packet, DROP, foreign ? REASON['other-shard'] : REASON.truncated);
+  }
   const link = context.network.link(packet.ingress);
   packet.etherType = etherType(bytes, start);
   packet.ipAt = start + ETHERNET_HEADER_BYTES;

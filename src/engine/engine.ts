@@ -27,6 +27,8 @@ const ESTIMATE_TICKS = 504;
  * is coarse, and of a million connections whole seconds' worth end at once.
  */
 const EXPIRIES_PER_ADVANCE = 512;
+/** How often a shard looks at what the others have done to the servers' thresholds. */
+const OVERLOAD_LOOK_MS = 10;
 /** While timers run the engine wants to be called at least this often. */
 const TIMER_SLACK_MS = 50;
 
@@ -36,6 +38,7 @@ export class Engine {
   readonly #expire: (row: number) => void;
   #nextEstimateTick: number;
   #nextDefenceTick: number;
+  #nextLookMs = 0;
   /** The last `advance` left something for the next. */
   #isBehind = false;
 
@@ -45,6 +48,8 @@ export class Engine {
     this.#nextEstimateTick = context.nowTick + ESTIMATE_TICKS;
     this.#nextDefenceTick = context.nowTick + TICKS_PER_SECOND;
     this.#expire = (row) => expireConnection(context, row);
+    const { shard, services } = context;
+    if (shard !== null) services.environment.sharedLoadOf = (server) => shard.loadOf(server);
   }
 
   /** Frames the engine itself says. The caller transmits them after each batch and each `advance`, then clears. */
@@ -89,6 +94,10 @@ export class Engine {
     }
     this.#isBehind = !this.#defend(context) || !allFired;
     context.services.advance(context.nowTick);
+    if (context.shard !== null && nowMs >= this.#nextLookMs) {
+      context.services.refreshOverloads();
+      this.#nextLookMs = nowMs + OVERLOAD_LOOK_MS;
+    }
     context.reassembler.advance(context);
     context.traces.advance(nowMs);
     if (context.sync.master !== null) sendSyncMessages(context);

@@ -1,5 +1,5 @@
 /** Every frame of a batch through the seven steps: decided, counted, and given back where it is not ours. */
-import { NO_LINK, type PacketBatch } from '../wire/packet-batch.ts';
+import { FrameFlag, NO_LINK, type PacketBatch } from '../wire/packet-batch.ts';
 import type { EngineContext } from './context.ts';
 import { isHeldBack } from './held-back.ts';
 import type { Packet } from './packet.ts';
@@ -31,5 +31,7 @@ export function processBatch(context: EngineContext, packet: Packet, batch: Pack
 function giveBack(context: EngineContext, packet: Packet): void {
   const { cable } = context.network;
   if (cable === null || packet.ingress === cable.link.index) return;
+  // Of the shards that hear the same frame one gives it back.
+  if (((packet.batch.flags[packet.slot] as number) & FrameFlag.SHARED) !== 0) return;
   if (isHeldBack(context, packet)) sendToHost(context, packet);
 }

@@ -170,6 +170,8 @@ export function takeFragment(context: EngineContext, packet: Packet): Verdict {
   });
   const verdict = dissect(context, packet);
   if (verdict === FRAGMENT) return give(packet, DROP, REASON['fragment-overlap']);
+  // Only now its ports are known. Others have the same fragments, and one of them has its connection.
+  if (context.shard !== null && !context.shard.ownsPacket(packet)) return give(packet, CONSUME, REASON['other-shard']);
   return verdict;
 }
 

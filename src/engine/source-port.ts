@@ -16,6 +16,8 @@ import { TCP_CLOSE, TCP_TIME_WAIT } from './protocols/tcp-states.ts';
 const ANY_PORT: PortRange = [1024, 65_535];
 /** Ports looked at before giving up: bounds the work a flood can cause. */
 const ATTEMPTS = 512;
+/** Of several shards each passes the ports of the others by, which costs little. */
+const SHARD_ATTEMPTS = 8 * ATTEMPTS;
 
 /** What a rule of the host wants of the port. */
 export interface PortWish {
@@ -41,7 +43,7 @@ export function chooseSourcePort(
   const above = Math.max(0, last - aboveFirst + 1);
   const choices = below + above;
   if (choices === 0) return 0;
-  const { connections } = context;
+  const { connections, shard } = context;
   const isHosts = clientPort >= low && clientPort <= high;
   const mayKeep = wish?.random !== true && clientPort >= first && clientPort <= last && !isHosts;
   let index = mayKeep
@@ -51,12 +53,13 @@ export function chooseSourcePort(
     : context.random.below(choices);
   let closed = NO_ROW;
   let closedPort = 0;
-  const attempts = Math.min(ATTEMPTS, choices);
+  const attempts = Math.min(shard === null ? ATTEMPTS : SHARD_ATTEMPTS, choices);
   for (let attempt = 0; attempt < attempts; attempt++) {
     const port = index < below ? first + index : aboveFirst + index - below;
-    const row = connections.findLocal(answerTo(protocol, local, port, server, serverPort));
-    if (row === NO_ROW) return port;
-    if (closed === NO_ROW && protocol === PROTOCOL_TCP) {
+    const isOurs = shard === null || shard.ownsPort(port);
+    const row = isOurs ? connections.findLocal(answerTo(protocol, local, port, server, serverPort)) : NO_ROW;
+    if (isOurs && row === NO_ROW) return port;
+    if (row !== NO_ROW && closed === NO_ROW && protocol === PROTOCOL_TCP) {
       const state = connections.rows[(row << ROW_SHIFT) + STATE] as number;
       if (state === TCP_TIME_WAIT || state === TCP_CLOSE) {
         closed = row;

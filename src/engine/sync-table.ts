@@ -83,6 +83,9 @@ export function syncTable(context: EngineContext): SyncTable {
       }
     },
     create(connection, flags) {
+      const { client, ipv6 } = connection;
+      const [c0, c1, c2, c3] = client as unknown as [number, number, number, number];
+      if (context.shard !== null && !context.shard.ownsClient(ipv6, c0, c1, c2, c3)) return NO_ROW;
       const row = connections.allocate();
       if (row === NO_ROW) return row;
       const base = row << ROW_SHIFT;

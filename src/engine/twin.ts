@@ -60,6 +60,7 @@ export function createTwin(original: EngineContext, { ends, rows }: TwinWish): E
     connectionsMax: wanted.length + Math.min(free, SPARE_ROWS),
     defaultSourceNat: 'none',
     nowMs: original.nowMs,
+    ...(original.shard === null ? {} : { shard: original.shard }),
   });
   copySurroundings(original, twin);
   const destinations = new Map<Destination, Destination>();

@@ -57,6 +57,7 @@ const REASONS = [
   ['helper', 'a control connection whose packet is damaged or could not be changed'],
   ['sync', 'a message between directors, taken in'],
   ['source-routed', 'IP options that this host refuses'],
+  ['other-shard', 'it belongs to another shard, which has it too'],
 ] as const;
 
 export type Reason = (typeof REASONS)[number][0];

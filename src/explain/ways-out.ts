@@ -52,5 +52,6 @@ export const WAYS_OUT: Readonly<Record<Reason, string>> = {
   helper:
     'the FTP control connection is damaged on the way; encrypted FTP cannot be helped (use passive mode with fixed ports)',
   sync: '',
+  'other-shard': 'nothing to do: the shard it belongs to has it too',
   'source-routed': 'source routing is refused by this host (net.ipv4.conf.all.accept_source_route)',
 };

@@ -1,5 +1,6 @@
 /** The words after `uipvs lab`: commands, options, and the sentences for wrong ones. */
 import { parseArgs } from 'node:util';
+import { SHARDS_MAX } from '../model/limits.ts';
 import { ADDRESSES, type LabFamily } from './addresses.ts';
 import { TUTORIAL_SCHEDULER } from './configuration.ts';
 import { LabError } from './host.ts';
@@ -27,6 +28,8 @@ export interface RunLabOptions {
   /** Who carries the traffic. */
   readonly dataPlane: LabDataPlane;
   readonly io: (typeof LAB_IO)[number];
+  /** Workers of the packet engine. */
+  readonly shards: number;
   readonly scheduler: string;
   readonly requests: number;
   readonly concurrency: number;
@@ -71,6 +74,7 @@ through them with ab, shows who answered, and removes everything again. Nothing 
                     IPVS (modes masq, dr and tun)
   --unprivileged    without root and namespaces, on loopback addresses: the scenario proxy
   --io BACKEND      packet-ring (default), packet-mmsg, pcap or xdp: how uipvsd reads and writes packets
+  --shards N        uipvsd with so many workers, each with clients of its own (default 1)
   --scheduler NAME  default rr
   --requests N      default 1000 (dns 300, ftp 12)
   --concurrency N   default 20
@@ -110,6 +114,7 @@ export function parseLabArguments(words: readonly string[]): LabCommand {
     onePacket: values.ops,
     dataPlane: dataPlaneOf(scenario, values['data-plane']),
     io: oneOf('--io', values.io, LAB_IO),
+    shards: count('--shards', values.shards, 1, SHARDS_MAX),
     scheduler: values.scheduler,
     requests,
     concurrency: Math.min(concurrency, requests),
@@ -143,6 +148,9 @@ function refuseContradictions(scenario: ScenarioKind, options: RunLabOptions, tu
   const { name } = scenario;
   if (options.dataPlane === 'proxy' && options.mode !== 'fullnat') {
     throw new LabError(`the proxy cannot do --mode ${options.mode}: servers always see the address of the director`);
+  }
+  if (options.shards > 1 && (options.dataPlane !== 'packet' || !['packet-ring', 'packet-mmsg'].includes(options.io))) {
+    throw new LabError('--shards needs the packet engine with --io packet-ring or packet-mmsg');
   }
   if (options.dataPlane === 'kernel' && options.mode === 'fullnat' && scenario.setUpDirector === undefined) {
     throw new LabError(
@@ -186,6 +194,7 @@ function parseWords(words: readonly string[]) {
         'data-plane': { type: 'string' },
         unprivileged: { type: 'boolean', default: false },
         io: { type: 'string', default: 'packet-ring' },
+        shards: { type: 'string', default: '1' },
         scheduler: { type: 'string', default: TUTORIAL_SCHEDULER },
         requests: { type: 'string' },
         concurrency: { type: 'string' },

@@ -95,11 +95,12 @@ export async function runScenario(context: ScenarioContext): Promise<ScenarioOut
   return { result, statistics, director, remarks: scenario.remarks?.(result, options) ?? [] };
 }
 
-function daemonWordsFor({ dataPlane, io, mode }: RunLabOptions, scenario: ScenarioKind): string[] {
+function daemonWordsFor({ dataPlane, io, mode, shards }: RunLabOptions, scenario: ScenarioKind): string[] {
   if (dataPlane === 'proxy' || dataPlane === 'kernel') return ['--data-plane', dataPlane];
   const ownFullNat = mode === 'fullnat' && scenario.setUpDirector === undefined;
   const carrier = dataPlane === 'macvtap' ? ['--data-plane', dataPlane] : ['--io', io];
-  return [...carrier, ...(ownFullNat ? ['--snat', 'masquerade'] : [])];
+  const shared = shards === 1 ? [] : ['--shards', `${shards}`];
+  return [...carrier, ...shared, ...(ownFullNat ? ['--snat', 'masquerade'] : [])];
 }
 
 /** As an operator would: by ldirectord.cf, or by `ipvsadm` where that has no words for it. */

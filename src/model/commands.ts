@@ -181,6 +181,23 @@ export interface EngineCounters {
   readonly connections: number;
   /** 0: no limit but memory. */
   readonly connectionsMax: number;
+  /** Absent: one worker carries all. */
+  readonly shards?: readonly ShardStatus[];
+}
+
+/** One of several workers, each with a table of its own. */
+export interface ShardStatus {
+  readonly shard: number;
+  readonly connections: number;
+  /** Frames by whose they are: its own, heard by every shard, or another's. */
+  readonly own: number;
+  readonly shared: number;
+  /** Left alone, since their own shard has them too. */
+  readonly foreign: number;
+  /** Who takes other shards' frames out: the kernel, or the worker itself, which then reads every frame. */
+  readonly steering: 'kernel' | 'worker';
+  /** How often it died and a new one took its place; its connections were lost each time. */
+  readonly replaced: number;
 }
 
 export type CommandName = keyof Commands;

@@ -6,6 +6,10 @@ export const CONNECTIONS_MAX_LIMIT = 1 << 24;
 /** What `IP Virtual Server ... (size=N)` shows: the kernel's default number of buckets. */
 export const CONNECTION_TABLE_SIZE = 4096;
 
+/** Workers of one data plane, and how many of them `auto` takes: each asks every frame whether it is its own. */
+export const SHARDS_MAX = 64;
+export const SHARDS_AUTO_MAX = 8;
+
 export const SERVICES_MAX = 65_536;
 export const DESTINATIONS_MAX = 1 << 20;
 /** Unresolved next hops, and frames parked for one of them. */

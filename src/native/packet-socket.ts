@@ -49,17 +49,17 @@ const VLAN_TAG_PRESENT_AT = METADATA_AT + 48;
 const SOURCE_MAC_AT = 6;
 const WHOLE_FRAME = 0x40000;
 
-type Instruction = readonly [code: number, ifTrue: number, ifFalse: number, value: number];
+export type FilterInstruction = readonly [code: number, ifTrue: number, ifFalse: number, value: number];
 
 /** Keeps every frame but those of a VLAN, whose tag is in metadata only and would be lost. */
-const FILTER: readonly Instruction[] = [
+const FILTER: readonly FilterInstruction[] = [
   [LOAD_WORD, 0, 0, VLAN_TAG_PRESENT_AT],
   [JUMP_EQUAL, 1, 0, 0],
   [RETURN, 0, 0, 0],
   [RETURN, 0, 0, WHOLE_FRAME],
 ];
 /** The same, and not what we sent ourselves. */
-const LOOPBACK_FILTER: readonly Instruction[] = [
+const LOOPBACK_FILTER: readonly FilterInstruction[] = [
   [LOAD_WORD, 0, 0, VLAN_TAG_PRESENT_AT],
   [JUMP_EQUAL, 0, 4, 0],
   [LOAD_WORD, 0, 0, SOURCE_MAC_AT],
@@ -75,6 +75,8 @@ export interface PacketSocketOptions {
   readonly loopback: boolean;
   /** Frames go straight to the card: no queueing discipline, no traffic control. */
   readonly bypassQueue?: boolean;
+  /** Instructions that choose among the frames the filter keeps; `null`: all of them. */
+  readonly filter?: readonly FilterInstruction[] | null;
   /** Called when all is set but the socket is not bound yet: the moment to make a ring. */
   readonly prepare?: (fd: number) => void;
 }
@@ -84,10 +86,10 @@ export interface PacketSocketOptions {
  * filter stands. Throws a LibcError, or an Error with the way out when rights are missing, or what `prepare` throws.
  */
 export function openPacketSocket(libc: Libc, options: PacketSocketOptions): number {
-  const { linkIndex, loopback, bypassQueue = false, prepare } = options;
+  const { linkIndex, loopback, bypassQueue = false, filter = null, prepare } = options;
   const fd = createPacketSocket(libc);
   try {
-    attachFilter(libc, fd, loopback ? LOOPBACK_FILTER : FILTER);
+    setPacketFilter(libc, fd, loopback, filter);
     libc.setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
     libc.setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, 1);
     setBuffer(libc, fd, SO_RCVBUFFORCE, SO_RCVBUF, RECEIVE_BUFFER_BYTES);
@@ -148,8 +150,20 @@ export function createPacketSocket(libc: Libc): number {
   }
 }
 
-function attachFilter(libc: Libc, fd: number, filter: readonly Instruction[]): void {
-  const program = new NativeMemory(libc, 4096);
+/** Replaces the filter of an open socket at once: no frame is judged by half of each. Throws a LibcError. */
+export function setPacketFilter(
+  libc: Libc,
+  fd: number,
+  loopback: boolean,
+  filter: readonly FilterInstruction[] | null,
+): void {
+  const always = loopback ? LOOPBACK_FILTER : FILTER;
+  // What was the end is where the choice begins.
+  attachFilter(libc, fd, filter === null ? always : [...always.slice(0, -1), ...filter]);
+}
+
+function attachFilter(libc: Libc, fd: number, filter: readonly FilterInstruction[]): void {
+  const program = new NativeMemory(libc, 8 * filter.length);
   filter.forEach(([code, ifTrue, ifFalse, value], i) => {
     program.view.setUint16(i * 8, code, true);
     program.view.setUint8(i * 8 + 2, ifTrue);

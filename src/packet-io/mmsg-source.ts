@@ -8,7 +8,7 @@ import { NativeMemory } from '../native/native-memory.ts';
 import { openPacketSocket, VNET_HEADER_BYTES } from '../native/packet-socket.ts';
 import { HEADROOM_BYTES, PacketBatch } from '../wire/packet-batch.ts';
 import { OffloadHeaders } from './offload-headers.ts';
-import type { Link, LinkCounters, PacketIoOptions } from './packet-io.ts';
+import type { FrameFilter, Link, LinkCounters, PacketIoOptions } from './packet-io.ts';
 import type { Arena, LinkSource, Reception } from './packet-sockets.ts';
 
 /** Headroom, header, and a frame of 64 KB with its Ethernet header; pages no frame reaches are never touched. */
@@ -30,7 +30,7 @@ export function mmsgReception(libc: Libc, options: PacketIoOptions): Reception<M
   return {
     asksBySystemCall: true,
     createArena: (frames) => createArena(libc, frames),
-    open: (link, counters) => new MmsgSource(libc, link, options, counters),
+    open: (link, counters, filter) => new MmsgSource(libc, link, options, counters, filter),
   };
 }
 
@@ -56,11 +56,17 @@ class MmsgSource implements LinkSource<MmsgArena> {
   readonly #linkIndex: number;
   readonly #counters: LinkCounters;
 
-  constructor(libc: Libc, link: Link, { bypassQueue = false }: PacketIoOptions, counters: LinkCounters) {
+  constructor(
+    libc: Libc,
+    link: Link,
+    { bypassQueue = false }: PacketIoOptions,
+    counters: LinkCounters,
+    filter: FrameFilter,
+  ) {
     this.#libc = libc;
     this.#linkIndex = link.index;
     this.#counters = counters;
-    this.fd = openPacketSocket(libc, { linkIndex: link.index, loopback: link.loopback, bypassQueue });
+    this.fd = openPacketSocket(libc, { linkIndex: link.index, loopback: link.loopback, bypassQueue, filter });
   }
 
   receive(arena: MmsgArena, wanted: number): number {

@@ -1,4 +1,5 @@
 /** Where frames come from and go to. One interface for a kernel socket, libpcap, memory and capture files. */
+import type { BpfInstruction } from '../wire/bpf.ts';
 import type { PacketBatch } from '../wire/packet-batch.ts';
 import type { Claims } from './claims.ts';
 
@@ -10,7 +11,12 @@ export interface Link {
   readonly mac: Uint8Array;
   readonly mtu: number;
   readonly loopback: boolean;
+  /** It leads to this host's own stack. */
+  readonly toHost?: boolean;
 }
+
+/** Which frames the kernel lets through; `null`: all. */
+export type FrameFilter = readonly BpfInstruction[] | null;
 
 export interface PacketIo {
   readonly links: readonly Link[];
@@ -35,6 +41,14 @@ export interface PacketIo {
    * their `wait` does not block. Absent in the others.
    */
   listen?(onReadable: () => void): void;
+  /**
+   * Lets the kernel choose frames: of all links, now and later, only what the program accepts is received (`null`:
+   * all). What the kernel refuses, for want of memory, ends the choosing: then everything is received. Absent where
+   * nobody asks the kernel.
+   */
+  filter?(program: FrameFilter): void;
+  /** The kernel chooses now. */
+  readonly filters?: boolean;
   /** Only of back ends that take frames away from the host's stack: what they may take. */
   readonly claims?: Claims | undefined;
   readonly counters: PacketIoCounters;
@@ -95,6 +109,8 @@ export interface PacketIoKind {
   readonly tap?: true;
   /** `null`: works here; otherwise the reason why not, as one sentence with the way out. */
   unavailable(): Promise<string | null>;
+  /** Several workers may read the same links, each the frames it is told to. */
+  readonly sharable?: true;
   open(options?: PacketIoOptions): Promise<PacketIo>;
   /** How this process reaches the system's calls, or `null` when it does not matter. */
   provider?(): string | null;

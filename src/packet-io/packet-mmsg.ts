@@ -8,6 +8,7 @@ export const packetMmsg: PacketIoKind = {
   name: 'packet-mmsg',
   summary: 'packet sockets, many frames in one system call; needs CAP_NET_RAW, and koffi or Node 26',
   thread: 'any',
+  sharable: true,
   unavailable: packetSocketsUnavailable,
   provider: nativeProvider,
   open: (options = {}) => openPacketSockets('packet-mmsg', options, () => mmsgReception(getLibc(), options)),

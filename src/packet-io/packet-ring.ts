@@ -9,6 +9,7 @@ export const packetRing: PacketIoKind = {
   name: 'packet-ring',
   summary: 'packet sockets, frames in memory shared with the kernel; needs CAP_NET_RAW, and koffi or Node 26',
   thread: 'any',
+  sharable: true,
   unavailable: async () => (await packetSocketsUnavailable()) ?? packetRingRefused(getLibc()),
   provider: nativeProvider,
   open: (options = {}) => openPacketSockets('packet-ring', options, () => ringReception(getLibc(), options)),

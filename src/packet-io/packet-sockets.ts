@@ -3,9 +3,9 @@
  * sent from there by sendmmsg(2). The virtio-net header in front of each carries unfinished checksums and super-frames
  * from one link to the other, so no offload need be turned off. They differ in how frames are received: `Reception`.
  */
-import { type Libc, POLLERR, POLLIN } from '../native/libc.ts';
+import { type Libc, LibcError, POLLERR, POLLIN } from '../native/libc.ts';
 import { NativeMemory, type SharedMemory } from '../native/native-memory.ts';
-import { readPacketDrops, takeSocketError, VNET_HEADER_BYTES } from '../native/packet-socket.ts';
+import { readPacketDrops, setPacketFilter, takeSocketError, VNET_HEADER_BYTES } from '../native/packet-socket.ts';
 import { FrameFlag, type PacketBatch } from '../wire/packet-batch.ts';
 import { completeChecksum } from '../wire/segment.ts';
 import { AdaptiveSpin } from './adaptive-spin.ts';
@@ -15,6 +15,7 @@ import type { FrameSender } from './frame-sender.ts';
 import { LinkSender } from './link-sender.ts';
 import { clearHeader, type OffloadHeaders } from './offload-headers.ts';
 import {
+  type FrameFilter,
   type Link,
   type LinkCounters,
   type PacketIo,
@@ -54,7 +55,7 @@ export interface Reception<A extends Arena> {
   readonly asksBySystemCall: boolean;
   createArena(frames: number): A;
   /** Throws what says why the link cannot be opened; then nothing is left open. */
-  open(link: Link, counters: LinkCounters): LinkSource<A>;
+  open(link: Link, counters: LinkCounters, filter: FrameFilter): LinkSource<A>;
   /** Absent: frames leave by the packet socket alone. `own` is that way. */
   createSender?(source: LinkSource<A>, own: LinkSender, counters: SenderCounters): FrameSender;
   readonly claims?: Claims;
@@ -111,6 +112,7 @@ export class PacketSockets<A extends Arena> implements PacketIo {
   #dropsReadAtMs = 0;
   #framesSinceWait = 0;
   #closed = false;
+  #filter: FrameFilter = null;
 
   /** `name`: that of the back end, for errors. */
   constructor(name: string, libc: Libc, reception: Reception<A>, { spinUs = 0 }: PacketIoOptions) {
@@ -156,7 +158,7 @@ export class PacketSockets<A extends Arena> implements PacketIo {
     const counters = createLinkCounters(link.name);
     let source: LinkSource<A>;
     try {
-      source = this.#reception.open(link, counters);
+      source = this.#open(link, counters);
     } catch (cause) {
       throw new PacketIoError(`cannot serve link ${link.name}: ${(cause as Error).message}`, { cause });
     }
@@ -170,6 +172,16 @@ export class PacketSockets<A extends Arena> implements PacketIo {
     this.#links.push(attached);
     this.#byIndex.set(link.index, attached);
     this.#listPollFds();
+  }
+
+  #open(link: Link, counters: LinkCounters): LinkSource<A> {
+    try {
+      return this.#reception.open(link, counters, this.#filter);
+    } catch (error) {
+      if (this.#filter === null || !(error instanceof LibcError) || error.code !== 'ENOMEM') throw error;
+      this.#setFilters(null);
+      return this.#reception.open(link, counters, null);
+    }
   }
 
   detach(linkIndex: number): void {
@@ -191,6 +203,24 @@ export class PacketSockets<A extends Arena> implements PacketIo {
     for (let i = 0; i < batch.count; i++) {
       if (batch.ingress[i] === linkIndex) batch.end[i] = batch.start[i] as number;
     }
+  }
+
+  filter(program: FrameFilter): void {
+    try {
+      this.#setFilters(program);
+    } catch (error) {
+      if (program === null || !(error instanceof LibcError)) throw error;
+      this.#setFilters(null);
+    }
+  }
+
+  get filters(): boolean {
+    return this.#filter !== null;
+  }
+
+  #setFilters(program: FrameFilter): void {
+    this.#filter = program;
+    for (const { source, link } of this.#links) setPacketFilter(this.#libc, source.fd, link.loopback, program);
   }
 
   createBatch(frames: number): PacketBatch {

@@ -14,7 +14,7 @@ import { createPacketRing, type PacketRing, SLOT_BYTES_MIN } from '../native/pac
 import { openPacketSocket, VNET_HEADER_BYTES } from '../native/packet-socket.ts';
 import { HEADROOM_BYTES, PacketBatch } from '../wire/packet-batch.ts';
 import { OffloadHeaders } from './offload-headers.ts';
-import { type Link, type LinkCounters, PacketIoError, type PacketIoOptions } from './packet-io.ts';
+import { type FrameFilter, type Link, type LinkCounters, PacketIoError, type PacketIoOptions } from './packet-io.ts';
 import type { Arena, LinkSource, Reception } from './packet-sockets.ts';
 
 /** Addresses, not memory: what is not in use costs nothing. Offsets into it stay small integers everywhere. */
@@ -59,7 +59,7 @@ export function ringReception(
       unused.register(arena.batch, { at, length });
       return arena;
     },
-    open: (link, counters) => new RingSource(libc, reserve, link, options, counters),
+    open: (link, counters, filter) => new RingSource(libc, reserve, link, options, counters, filter),
   };
 }
 
@@ -95,7 +95,14 @@ class RingSource implements LinkSource<RingArena> {
   readonly #counters: LinkCounters;
   #peak = 0;
 
-  constructor(libc: Libc, reserve: NativeReserve, link: Link, options: PacketIoOptions, counters: LinkCounters) {
+  constructor(
+    libc: Libc,
+    reserve: NativeReserve,
+    link: Link,
+    options: PacketIoOptions,
+    counters: LinkCounters,
+    filter: FrameFilter,
+  ) {
     const { bypassQueue = false, ringSlots = RING_SLOTS_DEFAULT } = options;
     this.#libc = libc;
     this.#linkIndex = link.index;
@@ -106,7 +113,8 @@ class RingSource implements LinkSource<RingArena> {
       made.push(createPacketRing(libc, fd, { bytes: ringSlots * SLOT_BYTES_MIN, frameBytes }, reserve));
     };
     try {
-      this.fd = openPacketSocket(libc, { linkIndex: link.index, loopback: link.loopback, bypassQueue, prepare });
+      const { index: linkIndex, loopback } = link;
+      this.fd = openPacketSocket(libc, { linkIndex, loopback, bypassQueue, filter, prepare });
       this.#ring = made[0] as PacketRing;
     } catch (error) {
       made[0]?.remove();

@@ -15,6 +15,10 @@ export const TO_HOST = -2;
 export const FrameFlag = {
   /** The transport checksum field holds the folded, not inverted sum of the pseudo-header only. */
   PARTIAL_CHECKSUM: 1,
+  /** Every shard has this frame, and another one answers for it. */
+  SHARED: 2,
+  /** It is another shard's, and was made empty. */
+  OTHER_SHARD: 4,
 } as const;
 
 export class PacketBatch {

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { describe, expect, test } from 'vitest';
 import { type DaemonCommandLine, readDaemonOptions } from '../../src/cli/daemon-options.ts';
 import { missingCapabilities, privilegeComplaint } from '../../src/cli/privileges.ts';
@@ -26,6 +27,7 @@ describe('the options of uipvsd', () => {
       spinUs: 0,
       bypassQueue: false,
       ringSlots: 4_096,
+      shards: 1,
       xdpMode: 'generic',
       sourceNat: 'none',
       connectionsMax: 1_048_576,
@@ -39,7 +41,7 @@ describe('the options of uipvsd', () => {
 
   test('every option is read', async () => {
     const words =
-      '--io pcap --spin-us 50 --bypass-queue --ring-slots 512 --snat 192.0.2.10 --connections-max 5000 --link eth0 --link eth1 --sysctl conntrack=1 --sysctl sync_ports=2';
+      '--io pcap --spin-us 50 --bypass-queue --ring-slots 512 --shards 3 --snat 192.0.2.10 --connections-max 5000 --link eth0 --link eth1 --sysctl conntrack=1 --sysctl sync_ports=2';
     const { options } = await read(
       ...words.split(' '),
       '--guard=off',
@@ -56,6 +58,7 @@ describe('the options of uipvsd', () => {
       spinUs: 50,
       bypassQueue: true,
       ringSlots: 512,
+      shards: 3,
       xdpMode: 'generic',
       sourceNat: '192.0.2.10',
       connectionsMax: 5_000,
@@ -67,10 +70,19 @@ describe('the options of uipvsd', () => {
     } satisfies DaemonCommandLine);
   });
 
+  test('--shards auto is a shard for each processor, within reason', async () => {
+    const { options } = await read('--shards', 'auto');
+    expect(options).toMatchObject({ shards: Math.min(8, availableParallelism()) });
+  });
+
   test.each([
     ['--io', 'dpdk'],
     ['--spin-us', '1001'],
     ['--ring-slots', '10'],
+    ['--shards', '0'],
+    ['--shards', '65'],
+    ['--shards', '1.5'],
+    ['--shards', 'all'],
     ['--snat', '192.0.2'],
     ['--snat', '192.0.2.256'],
     ['--snat', '192.0.2.010'],

@@ -53,6 +53,7 @@ export async function openPacketEngine(
     },
     connectionsMax: options.connectionsMax,
     sourceNat: options.sourceNat,
+    shards: options.shards,
     guard: options.guard,
     ...(options.links === null ? {} : { links: options.links }),
     log: { info: whileOpening(logger.info), warn: whileOpening(logger.warn), error: whileOpening(logger.error) },

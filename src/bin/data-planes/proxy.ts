@@ -6,8 +6,10 @@ export const proxy: DataPlaneKind = {
   name: 'proxy',
   summary: 'ordinary sockets: TCP and UDP by masquerade only, servers see the address of this host; needs nothing',
   sharesNamespace: true,
-  fits: ({ io, links, spinUs, bypassQueue }) => io === null && links === null && spinUs === 0 && !bypassQueue,
-  unavailable: async () => null,
+  fits: ({ io, links, spinUs, bypassQueue, shards }) =>
+    io === null && links === null && spinUs === 0 && !bypassQueue && shards === 1,
+  unavailable: async ({ shards }) =>
+    shards === 1 ? null : 'the proxy has no shards: --shards is for the packet engine (--data-plane packet)',
   open: async (options, logger) => {
     const { openProxy } = await import('../../../native-free/index.ts');
     const { acceptProxy, connectionsMax, sendProxy } = options;

@@ -5,6 +5,8 @@ import type { SourceNat } from '../../model/service.ts';
 import { LIVE_KINDS } from '../../packet-io/index.ts';
 import type { PacketIoOptions } from '../../packet-io/packet-io.ts';
 import { PACKET_ENGINE_CAPABILITIES } from '../capabilities.ts';
+import { createLoadBoard } from '../steering/load-board.ts';
+import type { ShardPlace } from '../steering/shard.ts';
 import { chooseIo } from './choose-io.ts';
 import type { WorkerStart } from './messages.ts';
 import { type Log, PacketDataPlane } from './packet-data-plane.ts';
@@ -27,6 +29,8 @@ export interface PacketDataPlaneOptions {
   readonly guard?: 'on' | 'off';
   /** `off`: no veth pair; servers on this host are then out of reach. */
   readonly hostLink?: 'on' | 'off';
+  /** Workers that share the work, each with clients of its own. Default 1, which is IPVS's own behaviour. */
+  readonly shards?: number;
   readonly log: Log;
 }
 
@@ -36,17 +40,19 @@ export interface PacketDataPlaneOptions {
  * the process, whatever ends it.
  */
 export async function startPacketDataPlane(options: PacketDataPlaneOptions): Promise<PacketDataPlane> {
-  const { kind, passedOver } = await chooseIo(LIVE_KINDS, options.io);
+  const shards = options.shards ?? 1;
+  const { kind, passedOver } = await chooseIo(LIVE_KINDS, options.io, shards);
   for (const reason of passedOver) options.log.warn(`not used: ${reason}`);
   const ffi = kind.provider?.() ?? null;
   options.log.info(
     `frames are carried by ${kind.name}: ${kind.summary}${ffi === null ? '' : `; calls go through ${ffi}`}`,
   );
+  const loads = createLoadBoard(shards);
   const start: WorkerStart = {
     io: kind.name,
     ioOptions: options.ioOptions ?? {},
     seed: randomInt(2 ** 32),
-    connectionsMax: options.connectionsMax ?? CONNECTIONS_MAX_DEFAULT,
+    connectionsMax: Math.ceil((options.connectionsMax ?? CONNECTIONS_MAX_DEFAULT) / shards),
     sourceNat: options.sourceNat ?? 'none',
   };
   const spawn = kind.thread === 'main' ? spawnProcess : spawnThread;
@@ -55,13 +61,23 @@ export async function startPacketDataPlane(options: PacketDataPlaneOptions): Pro
     io: kind.name,
     ioPassedOver: passedOver,
     ffi,
-    startWorker: () => new WorkerSession((begin, listeners) => spawn(workerEntry(), begin, listeners), start),
+    shards,
+    startWorker: (shard) =>
+      new WorkerSession(
+        (begin, listeners) => spawn(workerEntry(), begin, listeners),
+        shardStart(start, { index: shard, count: shards, loads }),
+      ),
     links: options.links ?? null,
     guard: options.guard ?? 'on',
     hostLink: options.hostLink ?? 'on',
     tap: kind.tap ?? false,
     log: options.log,
   });
+}
+
+/** What is random must not be the same in all of them. */
+function shardStart(start: WorkerStart, shard: ShardPlace): WorkerStart {
+  return shard.count === 1 ? start : { ...start, seed: (start.seed + shard.index) >>> 0, shard };
 }
 
 /** The worker's module beside this one, compiled like this one. */

@@ -4,6 +4,7 @@ import type { ErrorCode } from '../../model/errors.ts';
 import type { NetworkSnapshot } from '../../model/network.ts';
 import type { SourceNat } from '../../model/service.ts';
 import type { PacketIoOptions } from '../../packet-io/packet-io.ts';
+import type { ShardPlace } from '../steering/shard.ts';
 
 /** Everything a worker must know before its first turn. */
 export interface WorkerStart {
@@ -13,6 +14,8 @@ export interface WorkerStart {
   readonly seed: number;
   readonly connectionsMax: number;
   readonly sourceNat: SourceNat;
+  /** Absent: this worker serves everybody. */
+  readonly shard?: ShardPlace;
 }
 
 export type ToWorker =

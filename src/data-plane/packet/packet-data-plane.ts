@@ -21,7 +21,7 @@ import { NetworkWatch } from './network-watch.ts';
 import type { Gauges } from './scoreboard.ts';
 import { SourceNatNews } from './source-nat-news.ts';
 import { SyncMembership } from './sync-membership.ts';
-import { WorkerKeeper } from './worker-keeper.ts';
+import { WorkerPool, type WorkerPort } from './worker-pool.ts';
 import type { WorkerSession } from './worker-session.ts';
 
 export interface Log {
@@ -39,7 +39,9 @@ export interface PacketDataPlaneParts {
   /** What the back end's system calls go through, or `null`. */
   readonly ffi: string | null;
   /** Starts one worker; called again for each replacement. */
-  readonly startWorker: () => WorkerSession;
+  readonly startWorker: (shard: number) => WorkerSession;
+  /** How many workers share the work, each with clients of its own. Absent: one. */
+  readonly shards?: number;
   /** Names of the links to serve, `null` for all. */
   readonly links: readonly string[] | null;
   readonly guard: 'on' | 'off';
@@ -59,11 +61,13 @@ export class PacketDataPlane implements DataPlane {
   readonly ioPassedOver: readonly string[];
   /** What the back end's system calls go through, or `null`. */
   readonly ffi: string | null;
+  /** Workers that share the work. */
+  readonly shards: number;
   readonly #parts: PacketDataPlaneParts;
   readonly #watchers = new Watchers();
   readonly #accepted = new AcceptedSpecs();
   #defences!: Defences;
-  #keeper!: WorkerKeeper;
+  #pool!: WorkerPool;
   readonly #syncMembership = new SyncMembership((message) => this.#notice('warning', message));
   readonly #sourceNatNews = new SourceNatNews();
   #networkWatch: NetworkWatch | null = null;
@@ -80,6 +84,7 @@ export class PacketDataPlane implements DataPlane {
     this.io = parts.io;
     this.ioPassedOver = parts.ioPassedOver;
     this.ffi = parts.ffi;
+    this.shards = parts.shards ?? 1;
     this.#parts = parts;
     this.#network = network;
   }
@@ -95,13 +100,14 @@ export class PacketDataPlane implements DataPlane {
       notice: (level, message) => plane.#notice(level, message),
       onRearmed: () => {
         // The tap that the worker reads is gone with the one before.
-        if (parts.tap) plane.#keeper.endWorker();
+        if (parts.tap) plane.#pool.endWorkers();
         plane.#networkWatch?.poke();
       },
     });
     try {
       plane.#network = await plane.#guardLinks(await readNetwork(parts.links));
-      plane.#keeper = await WorkerKeeper.open({
+      plane.#pool = await WorkerPool.open({
+        shards: plane.shards,
         startWorker: parts.startWorker,
         prepare: (session) => plane.#prepare(session),
         notice: (level, message) => plane.#notice(level, message),
@@ -130,7 +136,7 @@ export class PacketDataPlane implements DataPlane {
     inForce.catch(() => {}); // Awaited below, when the turn comes.
     const asked = this.#tail.then(async () => {
       await inForce;
-      const session = await this.#keeper.session().catch((error) => this.#letGo(needed, error));
+      const session = await this.#pool.session().catch((error) => this.#letGo(needed, error));
       // Handed over, not awaited: the next command may follow while this one is carried out.
       return { answer: session.execute(command) };
     });
@@ -151,9 +157,9 @@ export class PacketDataPlane implements DataPlane {
     return this.#watchers.add(listener);
   }
 
-  /** What the worker shows without being asked; `null` when it is a process of its own. */
+  /** What the workers show without being asked; `null` when they are processes of their own. */
   gauges(): Gauges | null {
-    return this.#keeper.gauges();
+    return this.#pool.gauges();
   }
 
   async close(): Promise<void> {
@@ -161,7 +167,7 @@ export class PacketDataPlane implements DataPlane {
     this.#closed = true;
     this.#networkWatch?.close();
     this.#syncMembership.close();
-    await this.#keeper.close();
+    await this.#pool.close();
     await this.#defences.close();
   }
 
@@ -171,7 +177,7 @@ export class PacketDataPlane implements DataPlane {
     throw error;
   }
 
-  async #prepare(session: WorkerSession): Promise<void> {
+  async #prepare(session: WorkerPort): Promise<void> {
     await this.#tellNetwork(session, this.#network);
     const commands = this.#accepted.commands();
     // All at once: the worker carries them out in order.
@@ -205,7 +211,7 @@ export class PacketDataPlane implements DataPlane {
   async #raiseTap(): Promise<void> {
     this.#notice('error', 'the tap by which frames come was removed by somebody; it is set up anew');
     await this.#defences.raiseTapAgain();
-    this.#keeper.endWorker();
+    this.#pool.endWorkers();
     this.#networkWatch?.poke();
   }
 
@@ -213,7 +219,7 @@ export class PacketDataPlane implements DataPlane {
     if (sameNetwork(read, this.#network)) return;
     const before = this.#network;
     this.#network = await this.#guardLinks(read, before);
-    await this.#tellNetwork(await this.#keeper.session(), this.#network);
+    await this.#tellNetwork(await this.#pool.session(), this.#network);
     // Only now the guard leaves the links that the engine has left.
     await this.#guardLinks(this.#network);
   }
@@ -236,7 +242,7 @@ export class PacketDataPlane implements DataPlane {
     return { ...network, links: network.links.filter((link) => !names.has(link.name)) };
   }
 
-  async #tellNetwork(session: WorkerSession, network: HostNetwork): Promise<void> {
+  async #tellNetwork(session: WorkerPort, network: HostNetwork): Promise<void> {
     const { attached, failed } = await session.setNetwork(network);
     for (const { name, reason } of failed) this.#complain(`link ${name} is not served: ${reason}`);
     const links = attached.filter((name) => name !== ENGINE_LINK_NAME).sort();
@@ -254,7 +260,7 @@ export class PacketDataPlane implements DataPlane {
   }
 
   async #keepsConntrack(): Promise<boolean> {
-    const session = await this.#keeper.session();
+    const session = await this.#pool.session();
     const { value } = await session.execute<'getSetting'>({ name: 'getSetting', setting: 'conntrack' });
     return value !== '0';
   }

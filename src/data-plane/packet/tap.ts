@@ -87,6 +87,8 @@ export class Taps {
   decided(batch: PacketBatch): void {
     const timeUs = this.#nowUs();
     for (let slot = 0; slot < batch.count; slot++) {
+      // Another shard hands it on.
+      if (((batch.flags[slot] as number) & (FrameFlag.SHARED | FrameFlag.OTHER_SHARD)) !== 0) continue;
       const verdict = batch.verdict[slot] as number;
       const egress = batch.egress[slot] as number;
       const cameBytes = this.#cameBytes[slot] as number;
@@ -214,7 +216,7 @@ class Tap {
       this.#lost++;
       return;
     }
-    this.#end = writeTapRecord(this.#view, this.#end, decision, kept, sent);
+    this.#end = writeTapRecord(this.#buffer, this.#view, this.#end, decision, kept, sent);
   }
 
   take(): Omit<TapPage, 'begun'> {

@@ -21,6 +21,8 @@ const LOOKS_TO_NOTICE = 4;
 const LOOKS_TO_END = 60;
 
 export interface KeeperOwner {
+  /** What notices call the worker; `packet worker` unless given. */
+  readonly name?: string;
   startWorker(): WorkerSession;
   /** Brings a fresh worker to the state of its predecessor. Rejecting means that this worker will not do. */
   prepare(session: WorkerSession): Promise<void>;
@@ -32,6 +34,7 @@ export class WorkerKeeper {
   #session: WorkerSession | null = null;
   #current: Promise<WorkerSession>;
   #restarts = 0;
+  #replaced = 0;
   #closed = false;
   #wakeUp: () => void = () => {};
   readonly #lookTimer: NodeJS.Timeout;
@@ -58,13 +61,18 @@ export class WorkerKeeper {
   async session(): Promise<WorkerSession> {
     let timer: NodeJS.Timeout | undefined;
     const impatience = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new IpvsError('EIO', 'the packet worker is down')), PATIENCE_MS);
+      timer = setTimeout(() => reject(new IpvsError('EIO', `the ${this.#name} is down`)), PATIENCE_MS);
     });
     try {
       return await Promise.race([this.#current, impatience]);
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /** How often a worker died that had served. */
+  get replaced(): number {
+    return this.#replaced;
   }
 
   gauges(): Gauges | null {
@@ -74,6 +82,10 @@ export class WorkerKeeper {
   /** Ends the worker; another one follows. */
   endWorker(): void {
     this.#session?.kill();
+  }
+
+  get #name(): string {
+    return this.#owner.name ?? 'packet worker';
   }
 
   async close(): Promise<void> {
@@ -98,7 +110,8 @@ export class WorkerKeeper {
     void session.ended.then((reason) => {
       if (this.#closed) return;
       if (performance.now() - bornMs > HEALTHY_MS) this.#restarts = 0;
-      this.#owner.notice('error', `the packet worker ended and is being replaced: ${reason}`);
+      this.#replaced += 1;
+      this.#owner.notice('error', `the ${this.#name} ended and is being replaced, its connections are lost: ${reason}`);
       this.#current = this.#replace();
       this.#current.catch(() => {}); // Only closing ends it, and then nobody asks any more.
     });
@@ -111,10 +124,10 @@ export class WorkerKeeper {
       if (this.#closed) break;
       try {
         const session = await this.#begin();
-        this.#owner.notice('info', 'a new packet worker serves');
+        this.#owner.notice('info', `a new ${this.#name} serves`);
         return session;
       } catch (error) {
-        this.#owner.notice('error', `the packet worker could not be replaced: ${(error as Error).message}`);
+        this.#owner.notice('error', `the ${this.#name} could not be replaced: ${(error as Error).message}`);
       }
     }
     throw new IpvsError('ENOPROTOOPT', 'the data plane is closed');
@@ -141,7 +154,7 @@ export class WorkerKeeper {
       const turns = this.#session?.gauges()?.turns ?? 0;
       if (this.#session !== watched || turns !== before || turns === 0) {
         if (looks >= LOOKS_TO_NOTICE && this.#session === watched) {
-          this.#owner.notice('warning', `the packet worker goes on after ${(looks * LOOK_MS) / 1000} s`);
+          this.#owner.notice('warning', `the ${this.#name} goes on after ${(looks * LOOK_MS) / 1000} s`);
         }
         looks = 0;
       } else {
@@ -150,11 +163,11 @@ export class WorkerKeeper {
       watched = this.#session;
       before = turns;
       if (looks === LOOKS_TO_NOTICE) {
-        this.#owner.notice('error', 'the packet worker is stuck: it has made no turn for almost a second');
+        this.#owner.notice('error', `the ${this.#name} is stuck: it has made no turn for almost a second`);
       }
       if (looks < LOOKS_TO_END) return;
       looks = 0;
-      this.#owner.notice('error', `the packet worker is ended: no turn for ${(LOOKS_TO_END * LOOK_MS) / 1000} s`);
+      this.#owner.notice('error', `the ${this.#name} is ended: no turn for ${(LOOKS_TO_END * LOOK_MS) / 1000} s`);
       this.#session?.kill();
     }, LOOK_MS).unref();
   }

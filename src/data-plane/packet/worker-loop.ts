@@ -3,12 +3,14 @@
  * end's `wait` and looks into its mailbox once a turn; as a process it lives from events. Either way a command
  * is carried out between two batches, never inside one.
  */
-import type { Command } from '../../model/commands.ts';
+import type { Command, EngineCounters } from '../../model/commands.ts';
 import { type ErrorCode, IpvsError } from '../../model/errors.ts';
 import { BATCH_FRAMES } from '../../model/limits.ts';
 import type { NetworkLink, NetworkSnapshot } from '../../model/network.ts';
+import type { RehearsedPacket } from '../../model/packet-trace.ts';
 import { type Link, type PacketIo, PacketIoError } from '../../packet-io/packet-io.ts';
 import type { PacketEngine } from '../packet-engine.ts';
+import { Shard } from '../steering/shard.ts';
 import { Claimer } from './claimer.ts';
 import type { Mailbox } from './mailbox.ts';
 import type { NetworkAnswer, ToWorker, WorkerStart } from './messages.ts';
@@ -18,7 +20,8 @@ import { idleWaitMs, sendOutbox, type TurnParts, turn } from './turn.ts';
 
 export interface WorkerMakers {
   openIo(start: WorkerStart): Promise<PacketIo>;
-  createEngine(start: WorkerStart, nowMs: number): PacketEngine;
+  /** `shard`: `null` when there are no others. */
+  createEngine(start: WorkerStart, nowMs: number, shard: Shard | null): PacketEngine;
 }
 
 /** A back end whose `wait` another thread can end by writing eight bytes to an eventfd. */
@@ -27,10 +30,12 @@ interface Wakeable {
 }
 
 export async function runWorker(start: WorkerStart, mailbox: Mailbox, makers: WorkerMakers): Promise<void> {
-  const io = await openOrSayWhy(start, mailbox, makers);
-  const engine = makers.createEngine(start, nowMs());
+  const opened = await openOrSayWhy(start, mailbox, makers);
+  const shard = start.shard === undefined ? null : new Shard(start.shard, start.sourceNat);
+  const io = shard === null ? opened : shard.steer(opened);
+  const engine = makers.createEngine(start, nowMs(), shard);
   const taps = new Taps({ nowUs });
-  const desk = new Desk(engine, io, mailbox, taps);
+  const desk = new Desk(engine, io, mailbox, taps, shard);
   const wakeFd = (io as Partial<Wakeable>).wakeFd ?? null;
   const parts: TurnParts = { engine, io, batch: io.createBatch(BATCH_FRAMES), taps };
   mailbox.post({ type: 'ready', wakeFd });
@@ -154,7 +159,10 @@ class Desk {
   readonly #claimer: Claimer | null;
   readonly #attached = new Map<number, NetworkLink>();
 
-  constructor(engine: PacketEngine, io: PacketIo, mailbox: Mailbox, taps: Taps) {
+  readonly #shard: Shard | null;
+
+  constructor(engine: PacketEngine, io: PacketIo, mailbox: Mailbox, taps: Taps, shard: Shard | null) {
+    this.#shard = shard;
     this.#engine = engine;
     this.#io = io;
     this.#mailbox = mailbox;
@@ -192,14 +200,26 @@ class Desk {
     if (command.name !== 'getLinkCounters') {
       const answer = this.#engine.execute(command);
       this.#claimer?.note(command);
-      return answer;
+      if (this.#shard === null) return answer;
+      this.#shard.note(command);
+      // The shard that would have got the packet knows what would become of it.
+      if (command.name === 'rehearse' && !this.#shard.ownsFrame(frameOf(command))) return null;
+      return command.name === 'getCounters' ? this.#withShard(answer as EngineCounters, this.#shard) : answer;
     }
     const links = this.#io.linkCounters?.();
     if (links === undefined) throw new IpvsError('EOPNOTSUPP', 'this I/O back end does not count link by link');
     return { links };
   }
 
+  #withShard(counters: EngineCounters, { index, foreign, shared, kernelSteers }: Shard): EngineCounters {
+    const { connections } = counters;
+    const own = this.#io.counters.received - foreign - shared;
+    const steering = kernelSteers ? 'kernel' : 'worker';
+    return { ...counters, shards: [{ shard: index, connections, own, shared, foreign, steering, replaced: 0 }] };
+  }
+
   #setNetwork(snapshot: NetworkSnapshot): NetworkAnswer {
+    this.#shard?.noteNetwork(snapshot);
     const wanted = new Map(snapshot.links.map((link) => [link.index, link]));
     for (const [index, link] of this.#attached) {
       const now = wanted.get(index);
@@ -213,7 +233,7 @@ class Desk {
     for (const link of snapshot.links) {
       if (this.#attached.has(link.index)) continue;
       try {
-        this.#io.attach(toIoLink(link));
+        this.#io.attach(toIoLink(link, link.index === snapshot.hostLink?.linkIndex));
         this.#attached.set(link.index, link);
       } catch (error) {
         failed.push({ name: link.name, reason: error instanceof Error ? error.message : String(error) });
@@ -228,6 +248,13 @@ function isSameCable(a: NetworkLink, b: NetworkLink): boolean {
   return a.name === b.name && a.mac === b.mac && a.mtu === b.mtu && a.loopback === b.loopback;
 }
 
-function toIoLink({ index, name, mac, mtu, loopback }: NetworkLink): Link {
-  return { index, name, mac: Uint8Array.from(mac.split(':'), (byte) => Number.parseInt(byte, 16)), mtu, loopback };
+function toIoLink({ index, name, mac, mtu, loopback }: NetworkLink, toHost: boolean): Link {
+  const bytes = Uint8Array.from(mac.split(':'), (byte) => Number.parseInt(byte, 16));
+  return { index, name, mac: bytes, mtu, loopback, ...(toHost ? { toHost } : {}) };
+}
+
+/** A packet without its link is put behind a header that says nothing but its family. */
+function frameOf({ frame, packet = '' }: RehearsedPacket): Uint8Array {
+  if (frame !== undefined) return Buffer.from(frame, 'hex');
+  return Buffer.from(`${'02'.padEnd(24, '0')}${packet.startsWith('6') ? '86dd' : '0800'}${packet}`, 'hex');
 }

@@ -14,8 +14,14 @@ try {
       if (kind === undefined) throw new PacketIoError(`no I/O back end is called ${io}`);
       return kind.open(ioOptions);
     },
-    createEngine: ({ seed, connectionsMax, sourceNat }, nowMs) =>
-      new Engine({ seed, connectionsMax, defaultSourceNat: sourceNat, nowMs }),
+    createEngine: ({ seed, connectionsMax, sourceNat }, nowMs, shard) =>
+      new Engine({
+        seed,
+        connectionsMax,
+        defaultSourceNat: sourceNat,
+        nowMs,
+        ...(shard === null ? {} : { shard }),
+      }),
   });
 } catch {
   // It has said why.

@@ -30,6 +30,23 @@ test('a back end that was named is never replaced by another', async () => {
   await expect(named).rejects.toThrow('I/O back end packet-mmsg does not work here: koffi is missing');
 });
 
+test('one whose frames all come to one process is not shared by several workers', async () => {
+  const shared = {
+    ...kinds({ pcap: null }),
+    'packet-mmsg': { ...kinds({ x: null })['x'], name: 'packet-mmsg', sharable: true },
+  };
+  const all = shared as Record<string, PacketIoKind>;
+  await expect(chooseIo(all, 'pcap', 2)).rejects.toMatchObject({
+    code: 'EOPNOTSUPP',
+    message: expect.stringMatching(
+      /^I\/O back end pcap does not work here: .*so 2 shards cannot share them; use packet-ring/,
+    ),
+  });
+  expect((await chooseIo(all, 'pcap', 1)).kind.name).toBe('pcap');
+  expect((await chooseIo(all, undefined, 2)).kind.name).toBe('packet-mmsg');
+  await expect(chooseIo(kinds({ pcap: null }), undefined, 2)).rejects.toMatchObject({ code: 'EOPNOTSUPP' });
+});
+
 test('an unknown name and a host where nothing works are refused in one sentence', async () => {
   await expect(chooseIo(kinds({ pcap: null }), 'toString')).rejects.toThrow('no I/O back end is called toString');
   await expect(chooseIo(kinds({ pcap: 'no libpcap' }))).rejects.toThrow('no I/O back end works here: pcap: no libpcap');

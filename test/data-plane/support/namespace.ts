@@ -151,6 +151,11 @@ export class PlaneProcess {
     return this.#order({ order: 'executeInTurn', commands }) as Promise<number>;
   }
 
+  /** Ends one of its workers, by the order in which they began. */
+  strike(worker: number): Promise<unknown> {
+    return this.#order({ order: 'strike', worker });
+  }
+
   async close(): Promise<void> {
     await this.#order({ order: 'close' });
     await this.#exited;

@@ -14,6 +14,14 @@ const { PACKET_ENGINE_CAPABILITIES } = await compiled('data-plane/capabilities.j
 const fakeWorker = new URL('./fake-worker.mjs', import.meta.url);
 let plane;
 
+/** Every worker that was told of the network, in the order they were. */
+const sessions = [];
+const { setNetwork } = WorkerSession.prototype;
+WorkerSession.prototype.setNetwork = function remembered(snapshot) {
+  if (!sessions.includes(this)) sessions.push(this);
+  return setNetwork.call(this, snapshot);
+};
+
 const orders = {
   async start({ options }) {
     const log = Object.fromEntries(['info', 'warn', 'error'].map((level) => [level, () => {}]));
@@ -50,6 +58,11 @@ const orders = {
     const beginMs = performance.now();
     for (const command of commands) await plane.execute(command);
     return performance.now() - beginMs;
+  },
+  /** Ends a worker from outside, as nothing in it could. */
+  strike({ worker }) {
+    sessions[worker].kill();
+    return null;
   },
   async close() {
     await plane.close();
