@@ -465,6 +465,16 @@ describe('tunnel-mtu', () => {
     const stuck = traffic(flow({ mostRepeated: { times: 4, packetBytes: 1500 } }));
     const later = daemonFacts({ services: spread('tunnel'), drops: { mtu: 4 } });
     expect(found(tunnelMtu, { before: daemon, daemon: later, traffic: stuck })[0]?.what).toContain('too large');
+    // One too large in all this time is how a client learns of it.
+    const once = daemonFacts({ services: spread('tunnel'), drops: { mtu: 1 } });
+    expect(
+      outcome(tunnelMtu, {
+        before: daemon,
+        daemon: once,
+        traffic: stuck,
+        paths: [{ ...path, smallestLost: null, largestAnswered: 1500 }],
+      }),
+    ).toBe('fine');
     // One that was told and sends less is as it should be.
     const told = traffic(flow({ mostRepeated: { times: 1, packetBytes: 1500 } }));
     expect(
