@@ -6,8 +6,8 @@ import { openPacketEngine } from './packet.ts';
 export const macvtap: DataPlaneKind = {
   name: 'macvtap',
   summary: 'the packet engine over a macvtap link: all that packet does, and nothing compiled; needs root',
-  fits: ({ io, spinUs, bypassQueue, guard }) =>
-    (io === null || io === 'macvtap') && spinUs === 0 && !bypassQueue && guard === 'on',
+  fits: ({ io, spinUs, bypassQueue, guard, shards }) =>
+    (io === null || io === 'macvtap') && spinUs === 0 && !bypassQueue && guard === 'on' && shards === 1,
   unavailable: async (_options, words) => {
     const complaint = privilegeComplaint('uipvsd', words, missingCapabilities());
     if (complaint !== null) return complaint;
