@@ -5,10 +5,11 @@ import { readActual } from '../control/apply-changes.ts';
 import type { DesiredBalancer } from '../control/change-plan.ts';
 import { IpvsError } from '../model/errors.ts';
 import { inFileOrder } from '../model/file-problem.ts';
-import type { ReplayReport } from '../trace/replay.ts';
+import type { ReplayReport, ToldPacket } from '../trace/replay.ts';
 import { type Cli, toJson, withDaemon } from './cli.ts';
 import { USAGE_EXIT_CODE, type Word, wholeNumber } from './command-line.ts';
 import { guardFile, problemLine } from './convert.ts';
+import { paintFor } from './explain.ts';
 import { FORMAT_NAMES, type FormatName, formatWord } from './format-names.ts';
 
 type Options = Readonly<Record<string, unknown>>;
@@ -39,7 +40,8 @@ export function replayWord(cli: Cli): Word {
         description: 'write what came and what left, as pcapng with comments; - is standard output',
       },
       { flags: '--force', description: 'the file behind -w may be there' },
-      { flags: '--explain', description: 'a line for each packet: what came, what was done, why' },
+      { flags: '--explain', description: 'tell the story of each packet, as uipvs explain does' },
+      { flags: '--brief', description: 'with --explain: a line for each packet' },
       {
         flags: '--snat <how>',
         description: 'full NAT for all services',
@@ -120,6 +122,7 @@ async function play(
     // Ctrl-C is heard here.
     await new Promise((turn) => setImmediate(turn));
   };
+  const tell = options['explain'] === true ? await teller(cli, options['brief'] === true) : null;
   try {
     const sink =
       target === null
@@ -134,13 +137,7 @@ async function play(
       format: target?.endsWith('.pcap') === true ? 'pcap' : 'pcapng',
       sourceNat: options['snat'] as 'none' | 'masquerade',
       seed: options['seed'] as number,
-      ...(options['explain'] === true
-        ? {
-            explain: (line: string) => {
-              lines += line;
-            },
-          }
-        : {}),
+      ...(tell === null ? {} : { explain: (told: ToldPacket) => void (lines += tell(told)) }),
       progress: ({ share }) => report(share),
     });
     if (!showsLines) await clearProgress(cli);
@@ -157,6 +154,18 @@ async function play(
       cause: error,
     });
   }
+}
+
+async function teller(cli: Cli, brief: boolean): Promise<(told: ToldPacket) => string> {
+  if (brief) return ({ place, line }) => `${place} ${line}\n`;
+  const [{ tellStory }, { renderText }, paint] = await Promise.all([
+    import('../explain/story.ts'),
+    import('../explain/render-text.ts'),
+    paintFor(cli),
+  ]);
+  return ({ place, trace }) =>
+    // What the balancer said because of a packet stands in that packet's story.
+    trace === null ? '' : `${paint('dim', place)}\n${renderText(tellStory(trace), { paint, hex: false })}\n`;
 }
 
 async function tableOfFile(cli: Cli, path: string, from: FormatName | undefined): Promise<DesiredBalancer> {

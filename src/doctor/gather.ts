@@ -25,6 +25,7 @@ export interface GatherOptions {
   readonly passive: boolean;
 }
 
+const NO_HOST: HostFacts = { links: [], routes: [], neighbors: [] };
 const NOT_ASKED = 'nobody was asked, since --passive sends nothing';
 /** The daemon's estimator shows packets only after its next tick (two seconds). */
 export const WATCH_SECONDS_MIN = 3;
@@ -39,9 +40,9 @@ export async function gatherFacts(connect: () => Promise<DaemonToAsk>, options: 
     const before = await snapshot(daemon);
     const services = before.known ? before.value.services : [];
     const [host, firewallBefore] = await Promise.all([lookAtHost(), listDropRules()]);
-    const wire: Known<WireSession> = host.known ? await WireSession.open(host.value.links) : host;
+    const wire: Known<WireSession> = host.known ? await WireSession.open(servedLinks(before, host.value)) : host;
     try {
-      const watch = new TrafficWatch(wire.known ? wire.value : null, services);
+      const watch = new TrafficWatch(wire.known ? wire.value : null, services, host.known ? host.value : NO_HOST);
       const [arp, probed] = await Promise.all([
         wired(wire, host, before, options, (session, looked) =>
           askForAddresses(session, looked, virtualAddresses(services), untilMs),
@@ -68,10 +69,10 @@ export async function gatherFacts(connect: () => Promise<DaemonToAsk>, options: 
           : after,
         connects: probed.connects,
         arp,
-        returns: probed.returns,
+        returns: takesFramesAway(before) ?? probed.returns,
         direct: probed.direct,
         paths: probed.paths,
-        traffic: wire.known ? (before.known ? known(traffic) : before) : wire,
+        traffic: takesFramesAway(before) ?? (wire.known ? (before.known ? known(traffic) : before) : wire),
       };
     } finally {
       if (wire.known) wire.value.close();
@@ -128,6 +129,21 @@ async function snapshot(daemon: Known<DaemonToAsk>): Promise<Known<DaemonFacts>>
   } catch (error) {
     return unknown((error as Error).message);
   }
+}
+
+/** Those that the daemon serves: its own cables carry the same frames once more. All of them where it does not say. */
+function servedLinks(daemon: Known<DaemonFacts>, { links }: HostFacts): HostFacts['links'] {
+  const named = daemon.known ? daemon.value.status.daemon.settings['links'] : null;
+  return Array.isArray(named) && named.length > 0 ? links.filter(({ name }) => named.includes(name)) : links;
+}
+
+/** Why packets of services and of servers are not to be seen beside this daemon, or `null`. */
+function takesFramesAway(daemon: Known<DaemonFacts>): Known<never> | null {
+  const io = daemon.known ? daemon.value.status.daemon.settings['io'] : null;
+  if (io !== 'xdp') return null;
+  return unknown(
+    'the back end xdp takes packets of services and servers before anybody else can see them; try it with `uipvsd --io packet-ring`',
+  );
 }
 
 function cardsOf({ links }: HostFacts): string[] {

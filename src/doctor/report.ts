@@ -3,6 +3,8 @@ import type { Diagnosis } from './examine.ts';
 import type { CommandWords, Cure, Reported, RuleResult } from './finding.ts';
 
 const WIDTH = 110;
+/** Names of programs and texts of others may hold anything; a line end is ours. */
+const CONTROL = /(?!\n)\p{Cc}/gu;
 
 export interface ReportOptions {
   /** A line for every rule, also for those that found nothing. */
@@ -36,7 +38,7 @@ function summary(findings: readonly Reported[], rules: readonly RuleResult[]): s
 function formatFinding({ rule, what, evidence, why, cures, alsoSeen }: Reported): string {
   const lines = [wrap(`${rule}: ${what}`, '', '  ')];
   for (const { says, shownBy } of evidence) {
-    lines.push(wrap(says, '  seen    ', '          '), `          $ ${shownBy}`);
+    lines.push(wrap(says, '  seen    ', '          '), `          $ ${shownBy.replace(CONTROL, '?')}`);
   }
   for (const { rule: other, what: also } of alsoSeen)
     lines.push(wrap(`${also} (${other})`, '  hence   ', '          '));
@@ -105,5 +107,5 @@ function wrap(text: string, first: string, others: string): string {
     line += empty ? word : ` ${word}`;
     empty = false;
   }
-  return [...lines, line].join('\n');
+  return [...lines, line].join('\n').replace(CONTROL, '?');
 }

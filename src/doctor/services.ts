@@ -128,6 +128,13 @@ export function listed(names: readonly string[], most = 4): string {
   return shown.length === 0 ? last : `${shown.join(', ')} and ${last}`;
 }
 
-export function isPacketEngine({ status }: DaemonFacts): boolean {
-  return status.capabilities.name === 'packet engine';
+/** Who moves the packets: an engine of ours that takes frames before the host's stack, ordinary sockets, or the kernel. */
+export function planeOf({ status }: DaemonFacts): 'engine' | 'sockets' | 'kernel' {
+  const { name } = status.capabilities;
+  if (name === 'proxy') return 'sockets';
+  return name.startsWith('kernel') ? 'kernel' : 'engine';
+}
+
+export function isPacketEngine(daemon: DaemonFacts): boolean {
+  return planeOf(daemon) === 'engine';
 }

@@ -11,6 +11,8 @@ export interface Link {
   readonly mac: Uint8Array;
   readonly mtu: number;
   readonly loopback: boolean;
+  /** It leads to this host's own stack. */
+  readonly toHost?: boolean;
 }
 
 /** Which frames the kernel lets through; `null`: all. */

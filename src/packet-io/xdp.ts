@@ -6,13 +6,13 @@ import { Bpf } from '../native/bpf.ts';
 import { getLibc, type Libc, LibcError } from '../native/libc.ts';
 import { NativeReserve } from '../native/native-reserve.ts';
 import { packetRingRefused } from '../native/packet-ring.ts';
-import { createXdpSocket } from '../native/xdp-socket.ts';
+import { createXdpSocket, registerUmem } from '../native/xdp-socket.ts';
 import type { PacketIoKind, PacketIoOptions } from './packet-io.ts';
 import { nativeProvider, openPacketSockets, packetSocketsUnavailable } from './packet-socket-kind.ts';
 import type { Reception } from './packet-sockets.ts';
 import { RESERVE_BYTES, type RingArena, ringReception } from './ring-source.ts';
 import { ClaimMaps } from './xdp/claim-maps.ts';
-import { FrameMemory } from './xdp/frame-memory.ts';
+import { FRAME_MEMORY_BYTES, FrameMemory } from './xdp/frame-memory.ts';
 import { takeOffOrphans } from './xdp/orphans.ts';
 import { xdpProgram } from './xdp/xdp-program.ts';
 import { XdpSender } from './xdp/xdp-sender.ts';
@@ -53,7 +53,9 @@ function xdpRefused(libc: Libc): string | null {
   const opened: number[] = [];
   const bpf = new Bpf(libc);
   try {
-    opened.push(createXdpSocket(libc));
+    const socket = createXdpSocket(libc);
+    opened.push(socket);
+    tryMemory(libc, socket);
     const maps = new ClaimMaps(libc, bpf);
     opened.push(maps.claims, maps.hostAddresses);
     const sockets = bpf.createMap({ type: 'sockets', keyBytes: 4, valueBytes: 4, entriesMax: 1 });
@@ -73,12 +75,28 @@ function xdpRefused(libc: Libc): string | null {
   }
 }
 
+/** Throws a LibcError where the kernel may not keep that much in memory for us. */
+function tryMemory(libc: Libc, socket: number): void {
+  const address = libc.mmap(FRAME_MEMORY_BYTES);
+  try {
+    registerUmem(libc, socket, address, FRAME_MEMORY_BYTES);
+  } finally {
+    libc.munmap(address, FRAME_MEMORY_BYTES);
+  }
+}
+
 function sentence(error: Error): string {
   if (!(error instanceof LibcError)) return error.message;
   if (error.code === 'EPERM' || error.code === 'EACCES') {
-    return 'the rights CAP_BPF and CAP_NET_ADMIN are missing, or the container forbids bpf(2); run as root';
+    return (
+      'the right CAP_BPF is missing, or the container forbids bpf(2); run as root, or add it ' +
+      '(under systemd: "systemctl edit uipvsd", CapabilityBoundingSet=CAP_BPF CAP_IPC_LOCK and SystemCallFilter=bpf)'
+    );
   }
   if (error.code === 'ENOSYS') return 'this kernel has no bpf(2) (CONFIG_BPF_SYSCALL)';
   if (error.code === 'EINVAL') return 'this kernel has no map for AF_XDP sockets (CONFIG_XDP_SOCKETS)';
+  if (error.code === 'ENOBUFS') {
+    return 'the limit of locked memory is too low; raise it (ulimit -l 65536, LimitMEMLOCK=64M), or add CAP_IPC_LOCK';
+  }
   return `the kernel refuses (${error.message})`;
 }

@@ -40,6 +40,7 @@ export const SCENARIO_TOOLS = [
   { package: 'vsftpd', present: () => isOnPath('vsftpd') },
   { package: 'curl', present: () => isOnPath('curl') },
   { package: 'iptables', present: () => isOnPath('iptables') },
+  { package: 'keepalived', present: () => isOnPath('keepalived') },
   { package: 'ldirectord', present: () => isOnPath('ldirectord') && isOnPath('ipvsadm') },
 ];
 
@@ -88,6 +89,7 @@ const SERVICES = {
   'nginx-light': ['nginx'],
   haproxy: ['haproxy'],
   iperf3: ['iperf3'],
+  keepalived: ['keepalived'],
   jamnntpd: ['jamnntpd'],
   kamailio: ['kamailio'],
   ldirectord: ['ldirectord', 'ipvsadm'],

@@ -12,8 +12,9 @@ import { Engine } from '../engine/engine.ts';
 import { DELIVER, TRANSMIT } from '../engine/verdict.ts';
 import type { EngineCounters } from '../model/commands.ts';
 import { IpvsError } from '../model/errors.ts';
-import { CONNECTIONS_MAX_DEFAULT } from '../model/limits.ts';
+import { CONNECTIONS_MAX_DEFAULT, FRAME_BYTES_MAX } from '../model/limits.ts';
 import type { NetworkSnapshot } from '../model/network.ts';
+import type { PacketTrace } from '../model/packet-trace.ts';
 import type { ServiceStatus, SourceNat } from '../model/service.ts';
 import type { Link } from '../packet-io/packet-io.ts';
 import { ReplayIo } from '../packet-io/replay.ts';
@@ -32,10 +33,19 @@ export interface ReplayOptions {
   readonly format: TwoSidesFormat;
   readonly sourceNat: SourceNat;
   readonly seed: number;
-  /** Gets a line for each packet. */
-  readonly explain?: (line: string) => void;
+  /** Hears of each packet, in order. */
+  readonly explain?: (told: ToldPacket) => void;
   /** Awaited now and then, so that Ctrl-C is heard and a slow reader of `explain` is waited for. */
   readonly progress?: (done: ReplayProgress) => Promise<void>;
+}
+
+export interface ToldPacket {
+  /** `#12 +0.001234567`: number in the file, seconds since the first packet. */
+  readonly place: string;
+  /** What came, and what was done, in one line. */
+  readonly line: string;
+  /** All that is known about it; `null`: the balancer said it itself. */
+  readonly trace: PacketTrace | null;
 }
 
 export interface ReplayProgress {
@@ -131,7 +141,9 @@ class Player {
   readonly #engine: Engine;
   readonly #io: ReplayIo;
   readonly #writer: TwoSidesWriter;
-  readonly #explain: ((line: string) => void) | undefined;
+  readonly #explain: ReplayOptions['explain'];
+  /** Of the batch at hand, when somebody wants to hear of it. */
+  readonly #traces: PacketTrace[] = [];
   readonly #batch: PacketBatch;
   #network: NetworkSnapshot;
   /** Frames as they came, before the engine rewrote them where they lie. */
@@ -143,7 +155,7 @@ class Player {
     io: ReplayIo,
     network: NetworkSnapshot,
     writer: TwoSidesWriter,
-    explain: ((line: string) => void) | undefined,
+    explain: ReplayOptions['explain'],
   ) {
     this.#engine = engine;
     this.#io = io;
@@ -152,6 +164,8 @@ class Player {
     this.#explain = explain;
     this.#batch = io.createBatch(BATCH_FRAMES);
     this.#nameLinks(io.links);
+    if (explain === undefined) return;
+    engine.observe({ snapBytes: FRAME_BYTES_MAX, wants: () => true, hear: (trace) => this.#traces.push(trace) });
   }
 
   /** `pause` is awaited every few thousand packets. */
@@ -184,6 +198,7 @@ class Player {
     if (frames > 0) {
       this.#came = [];
       for (let slot = 0; slot < frames; slot++) this.#came.push(batch.frame(slot));
+      this.#traces.length = 0;
       this.#engine.process(batch, nowMs);
       for (let slot = 0; slot < frames; slot++) this.#tell(slot);
     }
@@ -219,7 +234,11 @@ class Player {
       );
       if (!delivered) this.sent++;
     }
-    this.#explain?.(`${this.#place(io.numberOf(slot), timeNs)} ${formatFrame(seen)} | ${note}\n`);
+    this.#explain?.({
+      place: this.#place(io.numberOf(slot), timeNs),
+      line: `${formatFrame(came)} | ${note}`,
+      trace: this.#traces[slot] ?? null,
+    });
   }
 
   /** What the engine itself says: ICMP errors, pieces of packets, questions for neighbours. */
@@ -233,7 +252,7 @@ class Player {
       const timeNs = this.#io.nowNs;
       const note = 'said by the balancer, or sent after it waited';
       this.#writer.left({ bytes, originalBytes: bytes.length, timeNs, link: this.#nameOf(egress) }, note);
-      this.#explain?.(`${this.#place(0, timeNs)} ${formatFrame(bytes)} | ${note}\n`);
+      this.#explain?.({ place: this.#place(0, timeNs), line: `${formatFrame(bytes)} | ${note}`, trace: null });
       this.sent++;
     }
     outbox.clear();

@@ -66,15 +66,15 @@ export function tapRecordBytes(came: TapSlice, left: TapSlice): number {
   return TAP_HEADER_BYTES + came.keptBytes + left.keptBytes;
 }
 
-/** Writes a record at `at`; the caller has checked that there is room. Returns one past its last byte. */
+/** Writes a record at `at` of `bytes`, which `view` shows as well; the caller has checked that there is room. Returns one past its last byte. */
 export function writeTapRecord(
+  bytes: Uint8Array,
   view: DataView,
   at: number,
   decision: TapDecision,
   came: TapSlice,
   left: TapSlice,
 ): number {
-  const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
   const end = at + tapRecordBytes(came, left);
   view.setUint32(at, end - at, true);
   view.setFloat64(at + 4, decision.timeUs, true);

@@ -80,8 +80,16 @@ test('-w - is for a program that reads along; the summary goes to standard error
   expect([stdout, stderr.slice(0, 12)]).toEqual(['', 'packets 1000']);
 });
 
-test('--explain has a line for each packet', async () => {
+test('--explain tells the story of each packet', async () => {
   const { stdout } = await uipvs('replay', input, '--config', config, '--explain');
+  expect(stdout.match(/^#\d+ \+0\.\d{9}\nTCP \S+ > \S+/gm)).toHaveLength(1000);
+  expect(stdout).toMatch(
+    /^#1 \+0\.000000000\nTCP 10\.0\.0\.1:20000 > 192\.168\.1\.120:80.*\nsent to 192\.168\.1\.13:80 by replay0\n/,
+  );
+});
+
+test('--explain --brief has a line for each packet', async () => {
+  const { stdout } = await uipvs('replay', input, '--config', config, '--explain', '--brief');
   expect(stdout.match(/^#\d+ \+.* \| (dst|src) .*$/gm)).toHaveLength(1000);
 });
 

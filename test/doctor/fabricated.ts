@@ -89,7 +89,7 @@ export interface DaemonChanges extends Omit<Partial<DaemonFacts>, 'connections' 
 
 export function daemonFacts(changes: DaemonChanges = {}): DaemonFacts {
   const {
-    plane = 'packet engine',
+    plane = 'packet',
     uptimeSeconds = 3600,
     io = 'packet-ring',
     connections = [],
@@ -117,7 +117,7 @@ export function daemonFacts(changes: DaemonChanges = {}): DaemonFacts {
         uptimeSeconds,
         namespace: 1,
         socket: '/run/uipvs/1.sock',
-        settings: plane === 'packet engine' ? { io } : {},
+        settings: plane === 'packet' ? { io } : {},
       },
       capabilities: {
         name: plane,
@@ -188,6 +188,7 @@ export function flow(changes: Partial<ClientFlow> = {}): ClientFlow {
     fins: 1,
     resets: 0,
     mostRepeated: { times: 1, packetBytes: 120 },
+    silenceSeconds: 0,
     firstFlags: 0x02,
     link: 3,
     ...changes,
@@ -195,7 +196,7 @@ export function flow(changes: Partial<ClientFlow> = {}): ClientFlow {
 }
 
 export function traffic(...clients: ClientFlow[]): TrafficFacts {
-  return { seconds: 5, clients, servers: [], leftOut: 0 };
+  return { seconds: 5, clients, servers: [], strays: [], leftOut: 0 };
 }
 
 /** `null` makes a fact unknown, because "it was not asked". */

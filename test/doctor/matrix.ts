@@ -11,9 +11,27 @@ export interface MatrixLine {
   readonly watchSeconds?: number;
 }
 
+/** What a NAT server that does not answer clients by the director looks like to rules that know less. */
+const NO_ANSWERS = ['return-path', 'gateway', 'server-silent'];
+
 export const MATRIX: readonly MatrixLine[] = [
-  { fault: 'return-path', rule: 'gateway', symptoms: ['return-path', 'server-silent'], mended: 'commands' },
+  { fault: 'return-path', rule: 'gateway', symptoms: NO_ANSWERS, mended: 'commands' },
+  { fault: 'gateway', rule: 'gateway', symptoms: NO_ANSWERS, mended: 'commands' },
+  { fault: 'near-client', rule: 'return-path', symptoms: NO_ANSWERS, mended: 'commands' },
+  { fault: 'conntrack', rule: 'conntrack', symptoms: NO_ANSWERS, mended: 'fix' },
+  { fault: 'ipforward', rule: 'ip-forward', mended: 'fix' },
   { fault: 'arp', rule: 'arp-problem', mended: 'commands' },
+  { fault: 'rpfilter', rule: 'rp-filter', symptoms: ['server-silent'], mended: 'commands' },
+  { fault: 'mtu', rule: 'tunnel-mtu', mended: 'commands', watchSeconds: 12 },
+  { fault: 'vip-missing', rule: 'vip-missing', mended: 'fix' },
+  { fault: 'vip-taken', rule: 'vip-taken', mended: 'cure' },
+  { fault: 'port-in-use', rule: 'port-in-use', mended: 'cure' },
+  { fault: 'firewall', rule: 'firewall', mended: 'commands' },
+  { fault: 'server', rule: 'server-silent', mended: 'cure' },
+  { fault: 'weights', rule: 'weights', mended: 'fix' },
+  { fault: 'mh-zero', rule: 'hash-weight', mended: 'fix' },
+  { fault: 'keepalive', rule: 'keepalive', mended: 'fix', watchSeconds: 18 },
+  { fault: 'ports', rule: 'ports', mended: 'commands' },
 ];
 
 const MENDED: Readonly<Record<MatrixLine['mended'], string>> = {
@@ -26,7 +44,7 @@ const MENDED: Readonly<Record<MatrixLine['mended'], string>> = {
 export function matrixTable(rules: readonly { readonly name: string; readonly summary: string }[]): string {
   const rows = rules.map(({ name, summary }) => {
     const lines = MATRIX.filter(({ rule }) => rule === name);
-    const asSymptom = MATRIX.filter(({ symptoms = [] }) => symptoms.includes(name));
+    const asSymptom = MATRIX.filter(({ rule, symptoms = [] }) => rule !== name && symptoms.includes(name));
     const labs = lines.map(({ fault }) => `\`broken-${fault}\``);
     if (asSymptom.length > 0)
       labs.push(`as a symptom in ${asSymptom.map(({ fault }) => `\`broken-${fault}\``).join(', ')}`);

@@ -12,12 +12,23 @@ import type { Finding, Reported } from '../../src/doctor/finding.ts';
 import { fixFindings, undoFixes } from '../../src/doctor/fix.ts';
 import { arpProbe, neighborQuestion, tcpSegment, wholeEcho } from '../../src/doctor/probe/frames.ts';
 import { isInside, linksBeside, networkBeside, nextHop, ownAddressBeside } from '../../src/doctor/probe/reach.ts';
-import { readFrame } from '../../src/doctor/probe/read-frame.ts';
+import { type IcmpFrame, readFrame, type TcpFrame } from '../../src/doctor/probe/read-frame.ts';
 import { formatDiagnosis, shellLine } from '../../src/doctor/report.ts';
 import { defineRule } from '../../src/doctor/rule.ts';
 import { frame } from '../support/frames.ts';
 import { temporaryDirectory } from '../support/served.ts';
-import { CLIENT, DIRECTOR, DIRECTOR_MAC, facts, HOST, RS1, SERVER_MACS, service, VIP } from './fabricated.ts';
+import {
+  CLIENT,
+  DIRECTOR,
+  DIRECTOR_MAC,
+  facts,
+  HOST,
+  RS1,
+  SERVER_MACS,
+  STRANGER_MAC,
+  service,
+  VIP,
+} from './fabricated.ts';
 
 describe('what tools print', () => {
   test('nft: rules that drop or reject and policies, with counts, without the table of the daemon', () => {
@@ -48,6 +59,10 @@ table ip filter { # handle 3
       ['ip filter later', null, 'drop', null],
     ]);
     expect(drops[1]?.remove).toEqual(['nft', 'delete', 'rule', 'ip', 'filter', 'INPUT', 'handle', '4']);
+    expect(drops[0]?.exceptions).toEqual([
+      'tcp dport 82 accept',
+      'tcp dport 83 counter packets 2 bytes 9 xt target "REJECT"',
+    ]);
     const later = withCountsBefore({ drops }, { drops: drops.map((rule) => ({ ...rule, packets: 9 })) });
     expect(later.drops[1]).toMatchObject({ packetsBefore: 7, packets: 9 });
     expect(parseNftRuleset('nonsense {\n}}}\n# handle\n')).toEqual([]);
@@ -235,63 +250,49 @@ describe('frames', () => {
     }
   });
 
-  test('of clients are counted by connection', () => {
-    const watch = new TrafficWatch(null, [service()]);
-    const segment = (flags: number, sequence: number, payloadBytes = 0, sourcePort = 4000) =>
-      watch.note(
-        {
-          kind: 'tcp',
-          ...macs,
-          source: CLIENT,
-          sourcePort,
-          destination: VIP,
-          destinationPort: 80,
-          flags,
-          sequence,
-          payloadBytes,
-          maximumSegment: null,
-          packetBytes: 40 + payloadBytes,
-        },
-        3,
-      );
-    segment(0x02, 1);
-    segment(0x02, 1);
-    segment(0x10, 2);
-    for (let time = 0; time < 4; time++) segment(0x18, 2, 1460);
-    segment(0x02, 9, 0, 4001);
-    segment(0x02, 99, 0, 4001);
-    watch.note(
-      {
-        kind: 'tcp',
-        ...macs,
-        source: RS1,
-        sourcePort: 80,
-        destination: CLIENT,
-        destinationPort: 4000,
-        flags: 0x12,
-        sequence: 1,
-        payloadBytes: 0,
-        maximumSegment: 1460,
-        packetBytes: 44,
-      },
-      2,
-    );
-    watch.note(
-      {
-        kind: 'tcp',
-        ...macs,
-        source: CLIENT,
-        sourcePort: 1,
-        destination: '9.9.9.9',
-        destinationPort: 80,
-        flags: 2,
-        sequence: 1,
-        payloadBytes: 0,
-        maximumSegment: null,
-        packetBytes: 40,
-      },
-      2,
-    );
+  test('of clients and servers are counted by connection', () => {
+    const watch = new TrafficWatch(null, [service()], HOST);
+    const tcp = (changes: Partial<TcpFrame>): TcpFrame => ({
+      kind: 'tcp',
+      fromMac: STRANGER_MAC,
+      toMac: DIRECTOR_MAC,
+      source: CLIENT,
+      sourcePort: 4000,
+      destination: VIP,
+      destinationPort: 80,
+      flags: 0x02,
+      sequence: 1,
+      payloadBytes: 0,
+      maximumSegment: null,
+      packetBytes: 40 + (changes.payloadBytes ?? 0),
+      ...changes,
+    });
+    watch.note(tcp({}), 3, 0);
+    watch.note(tcp({}), 3, 1000);
+    watch.note(tcp({ flags: 0x10, sequence: 2 }), 3, 1100);
+    for (const atMs of [9100, 9300, 9700, 10_500]) {
+      watch.note(tcp({ flags: 0x18, sequence: 2, payloadBytes: 1460 }), 3, atMs);
+    }
+    watch.note(tcp({ sourcePort: 4001, sequence: 9 }), 3, 0);
+    watch.note(tcp({ sourcePort: 4001, sequence: 99 }), 3, 60_000);
+    const answer = { source: RS1, sourcePort: 80, destination: CLIENT, destinationPort: 4000 };
+    watch.note(tcp({ ...answer, flags: 0x12 }), 2, 0);
+    watch.note(tcp({ ...answer, flags: 0x18, payloadBytes: 5 }), 2, 0);
+    // What is for others: of a client, for a server of ours, and what servers want sent on.
+    watch.note(tcp({ destination: '9.9.9.9' }), 2, 0);
+    const echo: IcmpFrame = {
+      ...tcp({}),
+      kind: 'icmp',
+      source: RS1,
+      destination: '9.9.9.9',
+      type: 8,
+      code: 0,
+      info: 0,
+      quoted: null,
+    };
+    watch.note(echo, 2, 0);
+    watch.note({ ...echo, destination: '192.168.1.10' }, 2, 0);
+    watch.note({ ...echo, toMac: STRANGER_MAC }, 2, 0);
     const seen = watch.finish();
     expect(seen.clients).toMatchObject([
       {
@@ -301,11 +302,20 @@ describe('frames', () => {
         acknowledgments: 5,
         dataSegments: 4,
         mostRepeated: { times: 4, packetBytes: 1500 },
+        silenceSeconds: 8,
         link: 3,
       },
-      { clientPort: 4001, syns: 2, openings: 2 },
+      { clientPort: 4001, syns: 2, openings: 2, silenceSeconds: 0 },
     ]);
-    expect(seen.servers).toEqual([{ server: RS1, serverPort: 80, segments: 1, synAcks: 1, resets: 0 }]);
+    expect(seen.servers).toEqual([
+      { server: RS1, serverPort: 80, to: CLIENT, toPort: 4000, segments: 2, synAcks: 1, dataSegments: 1, resets: 0 },
+    ]);
+    expect(seen.strays).toEqual([{ server: RS1, to: '9.9.9.9', protocol: 1, packets: 1 }]);
+  });
+
+  test('of other protocols tell who to whom', () => {
+    const datagram = frame().ethernet({}).ipv4(RS1, '9.9.9.9').udp(53, 53, [1]);
+    expect(read(datagram)).toMatchObject({ kind: 'other', source: RS1, destination: '9.9.9.9', protocol: 17 });
   });
 });
 

@@ -128,6 +128,20 @@ describe('vip-taken and arp-problem', () => {
     expect(finding?.cures[0]).toMatchObject({ on: RS1, undo: null });
     expect(finding?.cures[0]?.commands).toContainEqual(['sysctl', '-w', 'net.ipv4.conf.all.arp_announce=2']);
   });
+  test('for IPv6 the address has to leave the link, since no setting keeps it quiet', () => {
+    const address = 'fd00:1::120';
+    const host = { ...HOST, neighbors: [{ address: 'fd00:1::11', link: 'eth0', mac: SERVER_MACS[0] }] };
+    const six = service({ key: { protocol: 'tcp', address, port: 80 } }, [destination({ address: 'fd00:1::11' })]);
+    const arp = {
+      probes: [
+        { address, link: 'eth0', asked: 3, answers: [{ mac: SERVER_MACS[0], how: 'answered' as const, count: 3 }] },
+      ],
+      elsewhere: [],
+    };
+    const [finding] = found(arpProblem, { host, arp, daemon: daemonFacts({ services: [six] }) });
+    expect(finding?.evidence[0]?.shownBy).toBe('ndisc6 -m fd00:1::120 eth0');
+    expect(finding?.cures[0]?.commands[1]).toEqual(['ip', '-6', 'address', 'replace', `${address}/128`, 'dev', 'lo']);
+  });
   test('a MAC of VRRP and the master beside a standby director are where they belong', () => {
     expect(outcome(vipTaken, answeredBy('00:00:5e:00:01:07'))).toBe('fine');
     const backup = { role: 'backup' as const, interface: 'eth0', syncId: 1, maxLength: 0, group: '', port: 0, ttl: 1 };
@@ -157,6 +171,12 @@ describe('port-in-use', () => {
     expect(outcome(portInUse, listener('0.0.0.0'))).toBe('fine');
     const udp = { ...listener(VIP).listeners[0]!, protocol: 'udp' as const };
     expect(outcome(portInUse, { listeners: [udp] })).toBe('fine');
+  });
+  test('finds what holds a port everywhere when sockets serve and the table is empty', () => {
+    const empty = daemonFacts({ plane: 'proxy', services: [] });
+    expect(found(portInUse, { ...listener('0.0.0.0'), daemon: empty })[0]?.evidence[1]?.says).toContain('0.0.0.0:80');
+    expect(outcome(portInUse, { ...listener('0.0.0.0'), daemon: daemonFacts({ services: [] }) })).toBe('fine');
+    expect(outcome(portInUse, { ...listener('127.0.0.1'), daemon: empty })).toBe('fine');
   });
 });
 
@@ -213,15 +233,62 @@ describe('firewall', () => {
   });
   test('finds what drops clients, by the count, and ignores rules that only could', () => {
     const input = { hook: 'input', text: `tcp dport 80 drop`, chain: 'inet filter input' };
-    expect(found(firewall, { firewall: { drops: [rule(input)] } })[0]?.what).toContain('clients');
-    expect(outcome(firewall, { firewall: { drops: [rule({ ...input, packets: 5, packetsBefore: 5 })] } })).toBe('fine');
-    expect(outcome(firewall, { firewall: { drops: [rule({ ...input, text: 'policy drop', packets: null })] } })).toBe(
+    const daemon = daemonFacts({ plane: 'proxy' });
+    expect(found(firewall, { daemon, firewall: { drops: [rule(input)] } })[0]?.what).toContain('clients');
+    expect(outcome(firewall, { firewall: { drops: [rule(input)] } })).toBe('fine');
+    expect(outcome(firewall, { daemon, firewall: { drops: [rule({ ...input, packets: 5, packetsBefore: 5 })] } })).toBe(
       'fine',
     );
-    expect(outcome(firewall, { firewall: { drops: [rule({ ...input, text: 'tcp dport 8080 drop' })] } })).toBe('fine');
+    expect(
+      outcome(firewall, { daemon, firewall: { drops: [rule({ ...input, text: 'policy drop', packets: null })] } }),
+    ).toBe('fine');
+    expect(outcome(firewall, { daemon, firewall: { drops: [rule({ ...input, text: 'tcp dport 8080 drop' })] } })).toBe(
+      'fine',
+    );
   });
   test('cannot tell when nobody lists the rules', () => {
     expect(outcome(firewall, { firewall: null })).toBe('cannotTell');
+  });
+  test('finds a policy that lets no client through, by SYNs that nobody answers; the packet engine is before it', () => {
+    const policy = (...exceptions: string[]) => ({
+      drops: [
+        rule({
+          hook: 'input',
+          chain: 'inet filter input',
+          text: 'policy drop',
+          packets: null,
+          packetsBefore: null,
+          remove: null,
+          exceptions,
+        }),
+      ],
+    });
+    const usual = [
+      'ct state established,related accept',
+      'iif "lo" accept',
+      'tcp dport 22 accept',
+      'icmp type echo-request accept',
+    ];
+    const unanswered = traffic(flow({ syns: 3, acknowledgments: 0, dataSegments: 0, fins: 0 }));
+    const proxy = daemonFacts({ plane: 'proxy', services: [service({ sourceNat: 'masquerade' })] });
+    const shut = { daemon: proxy, firewall: policy(...usual), traffic: unanswered };
+    expect(found(firewall, shut)[0]?.cures[0]?.commands).toEqual([
+      ['nft', 'add', 'rule', 'inet', 'filter', 'input', 'tcp', 'dport', '80', 'accept'],
+    ]);
+    for (const accepting of [
+      'tcp dport 80 accept',
+      'ip saddr 10.0.0.0/24 accept',
+      'jump services',
+      'ct state new tcp dport { 80, 443 } accept',
+    ]) {
+      expect([accepting, outcome(firewall, { ...shut, firewall: policy(...usual, accepting) })]).toEqual([
+        accepting,
+        'fine',
+      ]);
+    }
+    expect(outcome(firewall, { ...shut, traffic: traffic(flow()) })).toBe('fine');
+    expect(outcome(firewall, { ...shut, traffic: traffic() })).toBe('fine');
+    expect(outcome(firewall, { ...shut, daemon: daemonFacts() })).toBe('fine');
   });
 });
 
@@ -230,12 +297,25 @@ describe('ip-forward', () => {
   test('is for data planes that leave forwarding to the kernel', () => {
     const [finding] = found(ipForward, { ...off, daemon: daemonFacts({ plane: 'kernel IPVS' }) });
     expect(finding?.cures[0]?.undo).toEqual([['sysctl', '-w', 'net.ipv4.ip_forward=0']]);
-    expect(outcome(ipForward, off)).toBe('notApplicable');
+    expect(outcome(ipForward, off)).toBe('fine');
     expect(outcome(ipForward, { daemon: daemonFacts({ plane: 'kernel IPVS' }) })).toBe('fine');
     // Nothing comes back by a director of direct routing.
     expect(
       outcome(ipForward, { ...off, daemon: daemonFacts({ plane: 'kernel IPVS', services: spread('direct') }) }),
     ).toBe('fine');
+  });
+  test('finds what servers send elsewhere by a director that does not forward, and nothing when they send nothing', () => {
+    const strays = [{ server: RS1, to: '9.9.9.9', protocol: 17, packets: 2 }];
+    const [finding] = found(ipForward, { ...off, traffic: { ...traffic(), strays } });
+    expect(finding?.servers).toEqual([RS1]);
+    expect(finding?.cures[0]?.undo).toEqual([['sysctl', '-w', 'net.ipv4.ip_forward=0']]);
+    expect(outcome(ipForward, { traffic: { ...traffic(), strays } })).toBe('fine');
+    expect([outcome(ipForward, { ...off, traffic: null }), outcome(ipForward, { traffic: null })]).toEqual([
+      'cannotTell',
+      'fine',
+    ]);
+    const group = [{ ...strays[0]!, to: '224.0.0.251' }];
+    expect(outcome(ipForward, { ...off, traffic: { ...traffic(), strays: group } })).toBe('fine');
   });
 });
 
@@ -349,6 +429,24 @@ describe('rp-filter', () => {
     expect(outcome(rpFilter, { daemon: kernel, sysctl: strict, traffic: traffic(flow({ link: 2 })) })).toBe('fine');
     expect(outcome(rpFilter, { sysctl: strict, traffic: odd })).toBe('notApplicable');
   });
+  test('finds servers of direct routing that drop a SYN for where it comes from, while clients of that network wait', () => {
+    const probe = {
+      server: RS1,
+      virtual: VIP,
+      port: 80,
+      mac: SERVER_MACS[0],
+      outcome: 'answered' as const,
+      fromElsewhere: [{ source: '10.0.0.1', outcome: 'silent' as const }],
+    };
+    const daemon = daemonFacts({ services: spread('direct'), connections: waiting(RS1) });
+    const [finding] = found(rpFilter, { daemon, direct: [probe] });
+    expect(finding?.cures).toMatchObject([{ on: RS1, commands: [['sysctl', '-w', 'net.ipv4.conf.all.rp_filter=2']] }]);
+    // A network that no client waits in may be one the server has no way to.
+    const elsewhere = daemonFacts({ services: spread('direct'), connections: waiting(RS1, '172.16.0.9') });
+    expect(outcome(rpFilter, { daemon: elsewhere, direct: [probe] })).toBe('notApplicable');
+    const answered = { ...probe, fromElsewhere: [{ source: '10.0.0.1', outcome: 'answered' as const }] };
+    expect(outcome(rpFilter, { daemon, direct: [answered] })).toBe('notApplicable');
+  });
 });
 
 describe('tunnel-mtu', () => {
@@ -357,7 +455,7 @@ describe('tunnel-mtu', () => {
   test('finds a way that carries less than the link says, and tells the server what to announce', () => {
     const [finding] = found(tunnelMtu, { daemon, paths: [path] });
     expect(finding?.servers).toEqual([RS1]);
-    expect(finding?.cures[0]?.commands[0]).toContain(String(1396 - 20 - 40));
+    expect(JSON.stringify(finding?.cures[0]?.commands)).toContain(`size set ${1396 - 20 - 40}"`);
   });
   test('finds a client that repeats what is too large while it is dropped', () => {
     const stuck = traffic(flow({ mostRepeated: { times: 4, packetBytes: 1500 } }));
@@ -405,7 +503,9 @@ describe('server-silent', () => {
     expect(found(serverSilent, { daemon })[0]).toMatchObject({ servers: [RS2] });
   });
   test('finds a server of direct routing that does not take the virtual address', () => {
-    const direct = [{ server: RS2, virtual: VIP, port: 80, mac: SERVER_MACS[1], outcome: 'silent' as const }];
+    const direct = [
+      { server: RS2, virtual: VIP, port: 80, mac: SERVER_MACS[1], outcome: 'silent' as const, fromElsewhere: [] },
+    ];
     const daemon = daemonFacts({ services: spread('direct') });
     expect(found(serverSilent, { daemon, direct })[0]?.cures[0]?.commands).toContainEqual([
       'ip',
@@ -440,6 +540,44 @@ describe('server-silent', () => {
         connects,
       }),
     ).toBe('fine');
+  });
+  test('finds a server that takes connections and says nothing, where others answer', () => {
+    const answers = (server: string, clientPort: number, dataSegments: number) => ({
+      server,
+      serverPort: 80,
+      to: CLIENT,
+      toPort: clientPort,
+      segments: 3,
+      synAcks: 1,
+      dataSegments,
+      resets: 0,
+    });
+    const asked = traffic(...[1, 2, 3, 4].map((number) => flow({ clientPort: number })));
+    const servers = [answers(RS1, 1, 0), answers(RS1, 2, 0), answers(RS2, 3, 4), answers(RS2, 4, 4)];
+    const counted = daemonFacts({
+      services: [
+        service(
+          {},
+          SERVERS.map((address) => destination({ address }, statistics(9, 90, 60))),
+        ),
+      ],
+    });
+    const seen = { daemon: counted, traffic: { ...asked, servers } };
+    expect(found(serverSilent, seen)[0]).toMatchObject({ servers: [RS1] });
+    // Nobody answers: then it is the protocol, or the watch was too short.
+    expect(
+      outcome(serverSilent, {
+        ...seen,
+        traffic: { ...asked, servers: servers.map((each) => ({ ...each, dataSegments: 0 })) },
+      }),
+    ).toBe('fine');
+    // The client has not asked yet, or it was this host's own probe.
+    const idle = traffic(
+      ...[1, 2, 3, 4].map((number) => flow({ clientPort: number, dataSegments: number > 2 ? 1 : 0 })),
+    );
+    expect(outcome(serverSilent, { ...seen, traffic: { ...idle, servers } })).toBe('fine');
+    const probes = servers.map((each) => ({ ...each, to: '192.168.1.10' }));
+    expect(outcome(serverSilent, { ...seen, traffic: { ...asked, servers: probes } })).toBe('fine');
   });
 });
 
@@ -548,6 +686,16 @@ describe('keepalive', () => {
     expect(outcome(keepalive, { daemon: daemonFacts({ ...short, uptimeSeconds: 20 }), traffic: traffic(orphan) })).toBe(
       'notApplicable',
     );
+  });
+  test('finds one that was seen to begin, fell silent for longer than the timeout, and went on in vain', () => {
+    const back = flow({ silenceSeconds: 40, fins: 0, mostRepeated: { times: 3, packetBytes: 90 } });
+    expect(found(keepalive, { daemon: daemonFacts(short), traffic: traffic(back) })[0]?.evidence[1]?.says).toContain(
+      '40.0 s',
+    );
+    expect(outcome(keepalive, { daemon: daemonFacts(short), traffic: traffic({ ...back, silenceSeconds: 20 }) })).toBe(
+      'fine',
+    );
+    expect(outcome(keepalive, { traffic: traffic(back) })).toBe('fine');
   });
 });
 

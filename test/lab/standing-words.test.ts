@@ -1,8 +1,8 @@
 /** The words of labs that stay up, and what is drawn of them; nothing is built here. */
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { CHOICES, chooseLab } from '../../src/lab/labs/index.ts';
 import { drawLab, drawLabAsSvg } from '../../src/lab/standing/graph.ts';
-import { checkStandingName } from '../../src/lab/standing/state.ts';
+import { beginState, checkStandingName } from '../../src/lab/standing/state.ts';
 import { LabUsageError, parseStandingWords } from '../../src/lab/standing/words.ts';
 
 test('behind the host of `sh` all words are the command’s', () => {
@@ -54,5 +54,15 @@ test('every lab has a name of its own, a drawing and a picture', () => {
     expect(svg).toMatch(/^<svg [\s\S]*<\/svg>\n$/);
     expect(svg).not.toContain('undefined');
     expect(svg.match(/<rect/g)?.length).toBe(1 + kind.topology.hosts.length);
+  }
+});
+
+test('where nothing can be noted, that is said', () => {
+  const state = { name: 'x', lab: 'nat', id: '000000', phase: 'up', since: '', hintsTold: 0 } as const;
+  vi.stubEnv('UIPVS_RUN_DIR', '/proc');
+  try {
+    expect(() => beginState(state)).toThrow(/^what stands cannot be noted in \/proc\/uipvs\/labs: E/);
+  } finally {
+    vi.unstubAllEnvs();
   }
 });

@@ -1,3 +1,5 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { LinkCounters } from '../../src/packet-io/packet-io.ts';
@@ -98,6 +100,27 @@ describe.skipIf(refused !== null)(`xdp: past the stack${refused === null ? '' : 
     const texts = (await rig.subject.seen()).map(({ frame: hex }) => Buffer.from(hex, 'hex').toString('latin1'));
     expect(texts.some((text) => text.includes('next'))).toBe(true);
   });
+
+  for (const [missing, words, sentence] of [
+    [
+      'the right to use BPF',
+      ['setpriv', '--bounding-set=-bpf,-sys_admin'],
+      /^the right CAP_BPF is missing.*CAP_IPC_LOCK/,
+    ],
+    [
+      'locked memory',
+      ['setpriv', '--bounding-set=-ipc_lock', 'prlimit', '--memlock=8388608:8388608'],
+      /^the limit of locked memory is too low; raise it.*packet-ring does without$/,
+    ],
+  ] as const) {
+    test(`without ${missing} it says so, and the way out`, (context) => {
+      if (!existsSync('/usr/bin/setpriv') || !existsSync('/usr/bin/prlimit'))
+        return context.skip('needs setpriv, prlimit');
+      const script = `import('${program.folder}/src/packet-io/xdp.js').then(async ({ xdp }) => console.log(await xdp.unavailable()))`;
+      const said = execFileSync(words[0], [...words.slice(1), process.execPath, '-e', script], { encoding: 'utf8' });
+      expect(said.trim()).toMatch(sentence);
+    });
+  }
 
   test('links that are attached and detached again and again leave no memory behind and frames that read as zeros', async () => {
     for (let i = 0; i < 40; i++) {

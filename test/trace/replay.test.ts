@@ -5,10 +5,10 @@ import { LinkType } from '../../src/wire/capture-format.ts';
 import { PcapWriter } from '../../src/wire/pcap-file.ts';
 import { PcapngWriter } from '../../src/wire/pcapng-writer.ts';
 import { readCapture } from '../support/captures.ts';
-import { ethernet, expectFrame, ipv4, tcp } from '../support/expect-frame.ts';
+import { ethernet, expectFrame, ipv4, ipv6, tcp } from '../support/expect-frame.ts';
 import { frame, packet } from '../support/frames.ts';
 import { DIRECTOR_MAC, ROUTER_MAC, WEB_VIP, webCapture } from '../support/web-capture.ts';
-import { webTable, workbench } from './support.ts';
+import { server, webTable, workbench } from './support.ts';
 
 const { save, play, folder } = workbench();
 
@@ -93,6 +93,41 @@ describe('a replay', () => {
   ] as const)('says what %s forwarding did', async (method, comment) => {
     const { packets } = await play(save('in.pcap', pcap([[syn(1), START_NS]])), { desired: webTable(method) });
     expect(packets[1]?.comments[0]).toMatch(comment);
+  });
+
+  test('does the same with IPv6', async () => {
+    const table = webTable('masquerade', 'fd00::100');
+    const [service] = table.services as [(typeof table.services)[number]];
+    const desired = { ...table, services: [{ ...service, destinations: [server('fd00:1::11')] }] };
+    const request = frame()
+      .ethernet({ from: ROUTER_MAC, to: DIRECTOR_MAC })
+      .ipv6('2001:db8::7', 'fd00::100')
+      .tcp(1, 80, { syn: true });
+    const answer = frame()
+      .ethernet({ to: DIRECTOR_MAC })
+      .ipv6('fd00:1::11', '2001:db8::7')
+      .tcp(80, 1, { syn: true, ack: 1 });
+    const input = save(
+      'in.pcap',
+      pcap([
+        [request, START_NS],
+        [answer, START_NS],
+      ]),
+    );
+    const { report, packets } = await play(input, { desired });
+    expect(report).toMatchObject({ sent: 2, counters: { drops: {}, passes: {} } });
+    expect(packets.map(({ comments }) => comments[0]?.replace(/, checksum.*/, ''))).toEqual([
+      undefined,
+      'dst fd00::100 → fd00:1::11, ttl 64 → 63',
+      undefined,
+      'src fd00:1::11 → fd00::100, ttl 64 → 63',
+    ]);
+    expectFrame(
+      packets[3]?.data,
+      ethernet({ to: ROUTER_MAC }),
+      ipv6({ from: 'fd00::100' }),
+      tcp({ checksum: 'valid' }),
+    );
   });
 
   test('says why packets were not sent', async () => {
@@ -266,7 +301,7 @@ describe('a capture that cannot be replayed', () => {
 
   test('any damage is an error or a counted drop, never a crash', async () => {
     const good = whole(1);
-    for (let at = 0; at < good.length; at += 7) {
+    for (let at = 0; at < good.length; at += 19) {
       const bad = Buffer.from(good);
       bad[at] = (bad[at] as number) ^ 0xff;
       await play(save('in.pcap', bad)).catch((error: Error) => expect(error.message).toMatch(/^capture file, /));

@@ -64,7 +64,7 @@ export function workbench() {
       format: 'pcapng',
       sourceNat: 'none',
       seed: 1,
-      explain: (line) => lines.push(line),
+      explain: ({ place, line }) => lines.push(`${place} ${line}`),
       ...more,
     });
     const file = Buffer.concat(pieces);

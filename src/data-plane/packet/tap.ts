@@ -216,7 +216,7 @@ class Tap {
       this.#lost++;
       return;
     }
-    this.#end = writeTapRecord(this.#view, this.#end, decision, kept, sent);
+    this.#end = writeTapRecord(this.#buffer, this.#view, this.#end, decision, kept, sent);
   }
 
   take(): Omit<TapPage, 'begun'> {

@@ -233,7 +233,7 @@ class Desk {
     for (const link of snapshot.links) {
       if (this.#attached.has(link.index)) continue;
       try {
-        this.#io.attach(toIoLink(link));
+        this.#io.attach(toIoLink(link, link.index === snapshot.hostLink?.linkIndex));
         this.#attached.set(link.index, link);
       } catch (error) {
         failed.push({ name: link.name, reason: error instanceof Error ? error.message : String(error) });
@@ -248,8 +248,9 @@ function isSameCable(a: NetworkLink, b: NetworkLink): boolean {
   return a.name === b.name && a.mac === b.mac && a.mtu === b.mtu && a.loopback === b.loopback;
 }
 
-function toIoLink({ index, name, mac, mtu, loopback }: NetworkLink): Link {
-  return { index, name, mac: Uint8Array.from(mac.split(':'), (byte) => Number.parseInt(byte, 16)), mtu, loopback };
+function toIoLink({ index, name, mac, mtu, loopback }: NetworkLink, toHost: boolean): Link {
+  const bytes = Uint8Array.from(mac.split(':'), (byte) => Number.parseInt(byte, 16));
+  return { index, name, mac: bytes, mtu, loopback, ...(toHost ? { toHost } : {}) };
 }
 
 /** A packet without its link is put behind a header that says nothing but its family. */

@@ -6,7 +6,7 @@ import { randomInt } from 'node:crypto';
 import { isMarkKey, type ServiceStatus } from '../../model/service.ts';
 import { TCP_RST, TCP_SYN } from '../../wire/tcp.ts';
 import { tcpSegment } from '../probe/frames.ts';
-import { isOwnAddress, nextHop, ownAddressBeside } from '../probe/reach.ts';
+import { isInside, isOwnAddress, type NextHop, nextHop, ownAddressBeside } from '../probe/reach.ts';
 import type { WireSession } from '../probe/wire-session.ts';
 import { virtualAddresses } from './arp.ts';
 import type { HostFacts } from './host.ts';
@@ -18,9 +18,13 @@ export interface DirectProbe {
   readonly port: number;
   /** Who was asked; `null`: it could not be asked. */
   readonly mac: string | null;
-  /** `answered`: SYN and ACK; `refused`: RST, so the address is there and nobody listens. */
-  readonly outcome: 'answered' | 'refused' | 'silent' | 'not-asked';
+  readonly outcome: DirectOutcome | 'not-asked';
+  /** The same, sent to the same MAC from addresses of this host in other networks; asked only when that was answered. */
+  readonly fromElsewhere: readonly { readonly source: string; readonly outcome: DirectOutcome }[];
 }
+
+/** `answered`: SYN and ACK; `refused`: RST, so the address is there and nobody listens. */
+export type DirectOutcome = 'answered' | 'refused' | 'silent';
 
 const ANSWER_MS = 700;
 const QUESTIONS = 2;
@@ -45,15 +49,50 @@ export async function askDirectServers(
 async function ask(
   wire: WireSession,
   host: HostFacts,
-  { server, virtual, port }: { server: string; virtual: string; port: number },
+  place: { server: string; virtual: string; port: number },
   virtuals: readonly string[],
 ): Promise<DirectProbe> {
-  const hop = nextHop(host, server);
-  const source = hop === null ? null : ownAddressBeside(hop.link, server, virtuals);
-  if (hop === null || source === null) return { server, virtual, port, mac: hop?.mac ?? null, outcome: 'not-asked' };
+  const hop = nextHop(host, place.server);
+  const source = hop === null ? null : ownAddressBeside(hop.link, place.server, virtuals);
+  if (hop === null || source === null) {
+    return { ...place, mac: hop?.mac ?? null, outcome: 'not-asked', fromElsewhere: [] };
+  }
+  const outcome = await askFrom(wire, hop, place, source);
+  const fromElsewhere: { source: string; outcome: DirectOutcome }[] = [];
+  if (outcome === 'answered') {
+    for (const other of otherSources(host, place.server, virtuals)) {
+      fromElsewhere.push({ source: other, outcome: await askFrom(wire, hop, place, other) });
+    }
+  }
+  return { ...place, mac: hop.mac, outcome, fromElsewhere };
+}
+
+/** One address of each other network of this host. */
+function otherSources(host: HostFacts, server: string, virtuals: readonly string[]): string[] {
+  const six = server.includes(':');
+  return host.links
+    .filter((link) => link.up && !link.loopback)
+    .flatMap(({ addresses }) => {
+      const own = addresses.find(
+        ({ address, prefixLength }) =>
+          address.includes(':') === six &&
+          !address.startsWith('fe80:') &&
+          !virtuals.includes(address) &&
+          !isInside(server, address, prefixLength),
+      );
+      return own === undefined ? [] : [own.address];
+    });
+}
+
+async function askFrom(
+  wire: WireSession,
+  hop: NextHop,
+  { virtual, port }: { virtual: string; port: number },
+  source: string,
+): Promise<DirectOutcome> {
   const sourcePort = randomInt(61_000, 65_000);
   const sequence = randomInt(2 ** 31);
-  let outcome: DirectProbe['outcome'] = 'silent';
+  let outcome: DirectOutcome = 'silent';
   const stop = wire.hear((frame) => {
     if (frame.kind !== 'tcp' || frame.source !== virtual || frame.sourcePort !== port) return;
     if (frame.destination !== source || frame.destinationPort !== sourcePort) return;
@@ -78,5 +117,5 @@ async function ask(
   }
   wire.send(segment(TCP_RST, sequence + 1), hop.link.index);
   stop();
-  return { server, virtual, port, mac: hop.mac, outcome };
+  return outcome;
 }

@@ -18,6 +18,8 @@ export interface DropRule {
   readonly remove: readonly string[] | null;
   /** What lists it. */
   readonly shownBy: string;
+  /** Of a policy: the rules of the chain that let something through before, or lead to other chains. */
+  readonly exceptions?: readonly string[];
 }
 
 export interface FirewallFacts {
@@ -65,19 +67,23 @@ export function parseNftRuleset(text: string): DropRule[] {
   let table = '';
   let chain = '';
   let hook: string | null = null;
+  let exceptions: string[] = [];
   for (const line of text.split('\n').map((each) => each.trim())) {
     const opened = /^(table|chain) (.+?) \{(?: # handle \d+.*)?$/.exec(line);
     if (opened?.[1] === 'table') [table, chain, hook] = [opened[2] as string, '', null];
-    else if (opened?.[1] === 'chain') [chain, hook] = [opened[2] as string, null];
+    else if (opened?.[1] === 'chain') [chain, hook, exceptions] = [opened[2] as string, null, []];
     else if (chain !== '' && !OWN_TABLES.includes(table)) {
       const base = /\bhook (\w+)\b/.exec(line);
       if (base !== null && line.startsWith('type ')) {
         hook = base[1] as string;
         if (!/policy drop;/.test(line)) continue;
         const facts = { chain: `${table} ${chain}`, hook, text: 'policy drop', packetsBefore: null, packets: null };
-        drops.push({ ...facts, remove: null, shownBy: `nft list chain ${table} ${chain}` });
+        exceptions = [];
+        drops.push({ ...facts, remove: null, shownBy: `nft list chain ${table} ${chain}`, exceptions });
         continue;
       }
+      const exception = /^(.*\b(?:accept|jump|goto|queue|vmap|xt target)\b.*?)(?: # handle \d+)?$/.exec(line);
+      if (exception !== null) exceptions.push(exception[1] as string);
       const rule = /^(.*\b(?:drop|reject)\b.*|.*xt target "REJECT".*?) # handle (\d+)$/.exec(line);
       if (rule === null) continue;
       const [, words, handle] = rule as unknown as [string, string, string];

@@ -1,4 +1,4 @@
-/** What a frame says, as far as an examination asks: ARP, neighbour advertisements, TCP and ICMP. */
+/** What a frame says, as far as an examination asks: ARP, neighbour advertisements, TCP and ICMP; of others who to whom. */
 import { formatIpv4, formatIpv6, formatMac } from '../../wire/address.ts';
 import { arpOperation, arpSenderAddress, arpTargetAddress, copyArpSenderMac, isArp } from '../../wire/arp.ts';
 import { readInt32, readUint8, readUint16 } from '../../wire/bytes.ts';
@@ -83,7 +83,15 @@ export interface IcmpFrame extends Framed {
   readonly quoted: { readonly destination: string; readonly info: number } | null;
 }
 
-export type ReadFrame = ArpFrame | NeighborFrame | TcpFrame | IcmpFrame;
+/** Another protocol over IP. */
+export interface OtherFrame extends Framed {
+  readonly kind: 'other';
+  readonly source: string;
+  readonly destination: string;
+  readonly protocol: number;
+}
+
+export type ReadFrame = ArpFrame | NeighborFrame | TcpFrame | IcmpFrame | OtherFrame;
 
 const IPV6_ECHO_OFFSET = 4;
 const TCP_SEQUENCE = 4;
@@ -136,13 +144,14 @@ function readIpv4(bytes: Uint8Array, at: number, end: number, framed: Framed): R
     destination: formatIpv4(ipv4Destination(bytes, at)),
   };
   const transportAt = at + headerBytes;
-  switch (ipv4Protocol(bytes, at)) {
+  const protocol = ipv4Protocol(bytes, at);
+  switch (protocol) {
     case PROTOCOL_TCP:
       return readTcp(bytes, at, transportAt, packetEnd, { ...framed, ...addresses });
     case PROTOCOL_ICMP:
       return readIcmp(bytes, transportAt, packetEnd, { ...framed, ...addresses });
     default:
-      return null;
+      return { ...framed, ...addresses, kind: 'other', protocol };
   }
 }
 
@@ -154,7 +163,8 @@ function readIpv6(bytes: Uint8Array, at: number, end: number, framed: Framed): R
   const text = (read: typeof ipv6SourceWord) => formatIpv6(word(read, 0), word(read, 1), word(read, 2), word(read, 3));
   const addresses = { source: text(ipv6SourceWord), destination: text(ipv6DestinationWord) };
   if (protocol === PROTOCOL_TCP) return readTcp(bytes, at, transportAt, packetEnd, { ...framed, ...addresses });
-  if (protocol !== PROTOCOL_ICMPV6 || packetEnd - transportAt < 8) return null;
+  if (protocol !== PROTOCOL_ICMPV6) return { ...framed, ...addresses, kind: 'other', protocol };
+  if (packetEnd - transportAt < 8) return null;
   if (icmpv6Type(bytes, transportAt) !== ICMPV6_NEIGHBOR_ADVERTISEMENT) {
     return readIcmp(bytes, transportAt, packetEnd, { ...framed, ...addresses });
   }

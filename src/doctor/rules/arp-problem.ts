@@ -3,7 +3,7 @@
  * network so. Then clients talk to that server alone, past the director. Source: ip-sysctl.rst (arp_ignore, arp_announce).
  */
 import type { HostFacts } from '../facts/host.ts';
-import type { Finding } from '../finding.ts';
+import type { Cure, Finding } from '../finding.ts';
 import { defineRule, foundOr } from '../rule.ts';
 import { count, listed, serversOf } from '../services.ts';
 
@@ -12,6 +12,33 @@ const QUIET = ['net.ipv4.conf.all.arp_ignore=1', 'net.ipv4.conf.all.arp_announce
 /** The real server that lives at a MAC, or `null`. */
 export function serverAtMac({ neighbors }: HostFacts, servers: readonly string[], mac: string): string | null {
   return neighbors.find((neighbor) => neighbor.mac === mac && servers.includes(neighbor.address))?.address ?? null;
+}
+
+/** What asks the network who has an address. */
+export function askingCommand(link: string, address: string): string {
+  return address.includes(':') ? `ndisc6 -m ${address} ${link}` : `arping -D -c 3 -I ${link} ${address}`;
+}
+
+/** For IPv6 there are no such settings: no host answers for what is on `lo` only. */
+function quietCure(server: string, address: string): Cure {
+  if (address.includes(':')) {
+    const words = ['ip', '-6', 'address'];
+    return {
+      on: server,
+      does: 'keeps the address on lo only; LINK is the one that has it now (`ip -6 address`), PREFIX its length there',
+      commands: [
+        [...words, 'delete', `${address}/PREFIX`, 'dev', 'LINK'],
+        [...words, 'replace', `${address}/128`, 'dev', 'lo'],
+      ],
+      undo: null,
+    };
+  }
+  return {
+    on: server,
+    does: 'answers and asks by ARP only for addresses of the link itself; keep the two lines in /etc/sysctl.d',
+    commands: QUIET.map((setting) => ['sysctl', '-w', setting]),
+    undo: null,
+  };
 }
 
 export const arpProblem = defineRule({
@@ -38,7 +65,7 @@ export const arpProblem = defineRule({
           evidence: [
             {
               says: `asked ${asked} times "who has ${address}?" on ${link}: this host, at ${own}, is not the only one`,
-              shownBy: `arping -D -c 3 -I ${link} ${address}`,
+              shownBy: askingCommand(link, address),
             },
             ...culprits.map(({ mac, how, count: times, server }) => ({
               says:
@@ -49,12 +76,7 @@ export const arpProblem = defineRule({
             })),
           ],
           why: 'clients and routers take whichever answer came last: some reach that one server directly, without balancing and checks, and switch at any moment',
-          cures: guilty.map((server) => ({
-            on: server,
-            does: 'answers and asks by ARP only for addresses of the link itself; keep the two lines in /etc/sysctl.d',
-            commands: QUIET.map((setting) => ['sysctl', '-w', setting]),
-            undo: null,
-          })),
+          cures: guilty.map((server) => quietCure(server, address)),
         },
       ];
     });

@@ -1,13 +1,15 @@
 /** A packet filter that drops what goes between this host and its servers, or clients and the service. */
+import { type AddressServiceKey, formatServiceKey, type ServiceStatus } from '../../model/service.ts';
 import { virtualAddresses } from '../facts/arp.ts';
 import type { ConnectProbe } from '../facts/connects.ts';
 import { type DropRule, mayMatch } from '../facts/firewall.ts';
 import type { HostFacts } from '../facts/host.ts';
+import type { ClientFlow, TrafficFacts } from '../facts/traffic.ts';
 import { valueOr } from '../facts.ts';
 import type { Cure, Evidence, Finding } from '../finding.ts';
 import { macOf, ownAddressBeside } from '../probe/reach.ts';
 import { defineRule, foundOr } from '../rule.ts';
-import { connectOf, count, isTcp, type Server, serversOf } from '../services.ts';
+import { connectOf, count, isPacketEngine, isTcp, type Server, serversOf } from '../services.ts';
 
 export const firewall = defineRule({
   name: 'firewall',
@@ -26,7 +28,12 @@ export const firewall = defineRule({
       if (here.length > 0) found.push(byThisHost(server, probe, here));
       else if (probe.outcome === 'silent') found.push(...byTheServer(server, host, filter !== null));
     }
-    for (const rule of filter?.drops ?? []) {
+    // What clients send for a service never gets to the host's own filters with the packet engine.
+    const filtered = isPacketEngine(daemon) ? [] : (filter?.drops ?? []);
+    for (const rule of filtered) {
+      const closed = daemon.services.filter((service) => policyShuts(rule, service, valueOr(all.traffic, null)));
+      for (const service of closed) found.push(byPolicy(rule, service, valueOr(all.traffic, null)));
+      if (closed.length > 0) continue;
       const service = daemon.services.find(
         ({ spec: { key } }) => 'address' in key && dropsClients(rule, key.address, key.port),
       );
@@ -144,4 +151,60 @@ function removal({ remove, chain }: DropRule): Cure[] {
   return [
     { on: 'here', does: `deletes that rule of ${chain}; then also where it is kept`, commands: [remove], undo: null },
   ];
+}
+
+/** Rules that are not for a new connection that comes from elsewhere. */
+const NOT_FOR_NEW = /\bct state (?!.*\bnew\b)|\biif(name)? "?lo"?\b|\bct status\b/;
+
+/** The chain drops what no rule accepts, none of its rules would accept a client's SYN, and SYNs got no answer. */
+function policyShuts(
+  { hook, text, exceptions }: DropRule,
+  { spec: { key } }: ServiceStatus,
+  traffic: TrafficFacts | null,
+): boolean {
+  if (hook !== 'input' || text !== 'policy drop' || exceptions === undefined || !('address' in key)) return false;
+  const ways = unanswered(key, traffic);
+  if (ways.length === 0) return false;
+  return ways.every(({ client }) => {
+    const syn = { source: client, destination: key.address, sourcePort: null, destinationPort: key.port };
+    return exceptions.every((rule) => NOT_FOR_NEW.test(rule) || !mayMatch(rule, syn));
+  });
+}
+
+/** SYNs for the service whose clients never acknowledged an answer. */
+function unanswered(key: AddressServiceKey, traffic: TrafficFacts | null): readonly ClientFlow[] {
+  const flows =
+    traffic?.clients.filter(({ virtual, virtualPort }) => virtual === key.address && virtualPort === key.port) ?? [];
+  return flows.some(({ acknowledgments }) => acknowledgments > 0) ? [] : flows.filter(({ syns }) => syns > 0);
+}
+
+function byPolicy(rule: DropRule, { spec: { key } }: ServiceStatus, traffic: TrafficFacts | null): Finding {
+  const name = formatServiceKey(key);
+  const ways = 'address' in key ? unanswered(key, traffic) : [];
+  const syns = ways.reduce((sum, flow) => sum + flow.syns, 0);
+  const port = 'address' in key ? key.port : 0;
+  return {
+    service: name,
+    servers: [],
+    what: `the packet filter of this host lets no client through to ${name}`,
+    evidence: [
+      {
+        says: `${count(syns, 'SYN')} for it came in during the watch, and none of ${count(ways.length, 'connection')} got an answer`,
+        shownBy: `tcpdump -n tcp port ${port}`,
+      },
+      {
+        says: `${rule.chain} has \`policy drop\`, and none of its ${count(rule.exceptions?.length ?? 0, 'other rule')} accepts a new connection to port ${port}`,
+        shownBy: rule.shownBy,
+      },
+    ],
+    why: 'clients wait until they give up; not even a refusal comes back',
+    cures: [
+      {
+        on: 'here',
+        does: 'accepts them; then also where the filter is kept (/etc/nftables.conf)',
+        commands: [['nft', 'add', 'rule', ...rule.chain.split(' '), 'tcp', 'dport', String(port), 'accept']],
+        undo: null,
+      },
+    ],
+  };
 }

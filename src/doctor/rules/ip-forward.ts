@@ -1,22 +1,23 @@
-/** Forwarding between links is off where the data plane leaves it to the kernel. */
+/** Forwarding between links is off where the data plane leaves it to the kernel, or where servers need a router. */
 
-import { familyOfService, formatServiceKey } from '../../model/service.ts';
-import type { Finding } from '../finding.ts';
+import { familyOfAddress, familyOfService, formatServiceKey } from '../../model/service.ts';
+import type { SysctlFacts } from '../facts/sysctl.ts';
+import type { TrafficFacts } from '../facts/traffic.ts';
+import type { Known } from '../facts.ts';
+import type { Cure, Examination, Finding } from '../finding.ts';
 import { defineRule, foundOr } from '../rule.ts';
-import { listed } from '../services.ts';
+import { count, listed, planeOf } from '../services.ts';
 
 const SETTINGS = { ipv4: 'net.ipv4.ip_forward', ipv6: 'net.ipv6.conf.all.forwarding' } as const;
-/** These move packets or bytes by themselves. */
-const NEED_NONE = ['packet engine', 'proxy'];
 
 export const ipForward = defineRule({
   name: 'ip-forward',
-  summary: 'ip_forward is off where the data plane needs it',
+  summary: 'ip_forward is off where the data plane, or what servers send elsewhere, needs it',
   needs: ['daemon', 'sysctl'],
   explains: ['return-path', 'server-silent', 'gateway'],
-  examine: ({ daemon, sysctl }) => {
+  examine: ({ daemon, sysctl }, all) => {
     const { name } = daemon.status.capabilities;
-    if (NEED_NONE.includes(name)) return { notApplicable: `the data plane "${name}" forwards by itself` };
+    if (planeOf(daemon) !== 'kernel') return ownTraffic(sysctl, all.traffic, name);
     const found = (['ipv4', 'ipv6'] as const).flatMap((family): Finding[] => {
       const setting = SETTINGS[family];
       const services = daemon.services.filter(
@@ -38,17 +39,55 @@ export const ipForward = defineRule({
             },
           ],
           why: 'the kernel drops what it has to send on to the servers, and their answers',
-          cures: [
-            {
-              on: 'here',
-              does: 'lets the kernel forward; keep the line in /etc/sysctl.d',
-              commands: [['sysctl', '-w', `${setting}=1`]],
-              undo: [['sysctl', '-w', `${setting}=0`]],
-            },
-          ],
+          cures: [forwardingOn(setting)],
         },
       ];
     });
     return foundOr(found, { fine: 'forwarding is on where it is needed' });
   },
 });
+
+/** The services need no forwarding; what the servers send to others by this host does. */
+function ownTraffic(sysctl: SysctlFacts, traffic: Known<TrafficFacts>, plane: string): Examination {
+  if (!traffic.known && Object.values(SETTINGS).some((setting) => sysctl[setting] === '0')) {
+    return { cannotTell: traffic.why };
+  }
+  const strays = traffic.known ? traffic.value.strays : [];
+  const found = (['ipv4', 'ipv6'] as const).flatMap((family): Finding[] => {
+    const setting = SETTINGS[family];
+    const lost = strays.filter(({ to }) => familyOfAddress(to) === family && !isGroup(to));
+    if (lost.length === 0 || sysctl[setting] !== '0') return [];
+    return [
+      {
+        service: null,
+        servers: [...new Set(lost.map(({ server }) => server))],
+        what: `servers send what is not for a service to this host, their gateway, which does not forward it: ${setting} is 0`,
+        evidence: [
+          { says: `${setting} is 0`, shownBy: `sysctl ${setting}` },
+          ...lost.slice(0, 4).map(({ server, to, protocol, packets }) => ({
+            says: `${server} sent ${count(packets, 'packet')} for ${to} (IP protocol ${protocol}) to a MAC of this host during the watch`,
+            shownBy: `tcpdump -n host ${server} and host ${to}`,
+          })),
+        ],
+        why: `the data plane "${plane}" carries the services by itself; for everything else the servers need a router: updates, mail, names`,
+        cures: [forwardingOn(setting)],
+      },
+    ];
+  });
+  return foundOr(found, {
+    fine: `the data plane "${plane}" forwards the services by itself, and no other packet of a server was seen that this host would drop`,
+  });
+}
+
+function isGroup(address: string): boolean {
+  return address.startsWith('ff') || address === '255.255.255.255' || /^2(2[4-9]|3\d)\./.test(address);
+}
+
+function forwardingOn(setting: string): Cure {
+  return {
+    on: 'here',
+    does: 'lets the kernel forward; keep the line in /etc/sysctl.d',
+    commands: [['sysctl', '-w', `${setting}=1`]],
+    undo: [['sysctl', '-w', `${setting}=0`]],
+  };
+}

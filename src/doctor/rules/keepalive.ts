@@ -24,7 +24,8 @@ export const keepalive = defineRule({
       [...before.connections, ...daemon.connections].map(({ client }) => formatEndpoint(client.address, client.port)),
     );
     const orphans = traffic.clients.filter(
-      (flow) => isMidStream(flow) && !known.has(formatEndpoint(flow.client, flow.clientPort)),
+      (flow) =>
+        (isMidStream(flow) && !known.has(formatEndpoint(flow.client, flow.clientPort))) || outlived(flow, tcpSeconds),
     );
     if (before.connectionsLeftOut || daemon.connectionsLeftOut) {
       return { cannotTell: 'there are more connections than are read here' };
@@ -44,9 +45,16 @@ export const keepalive = defineRule({
         what: `clients of ${service} go on with connections that the director has forgotten after ${tcpSeconds} s without a packet`,
         evidence: [
           {
-            says: `${count(segments, 'segment')} of ${count(those.length, 'connection')} came without a SYN, and the table knows none of them: ${listed(those.map(({ client, clientPort }) => formatEndpoint(client, clientPort)))}`,
+            says: `${count(segments, 'segment')} of ${count(those.length, 'connection')} that the table has forgotten: ${listed(those.map(({ client, clientPort }) => formatEndpoint(client, clientPort)))}`,
             shownBy: 'uipvsadm -Lnc',
           },
+          ...those
+            .filter(({ silenceSeconds }) => silenceSeconds > tcpSeconds)
+            .slice(0, 3)
+            .map(({ client, clientPort, silenceSeconds, mostRepeated }) => ({
+              says: `${formatEndpoint(client, clientPort)} went on after ${silenceSeconds.toFixed(1)} s of silence and sent the same segment ${mostRepeated.times} times`,
+              shownBy: `tcpdump -n host ${client} and port ${clientPort}`,
+            })),
           { says: `the timeout of idle TCP connections is ${tcpSeconds} s`, shownBy: 'uipvsadm -L --timeout' },
           ...(forgotten > 0
             ? [{ says: `"no-connection" grew by ${forgotten} during the watch`, shownBy: 'uipvs status' }]
@@ -78,6 +86,11 @@ export const keepalive = defineRule({
 /** Not the end of one, which may come late. */
 function isMidStream({ firstFlags, syns, acknowledgments, fins, resets }: ClientFlow): boolean {
   return syns === 0 && (firstFlags & TCP_SYN) === 0 && acknowledgments > 0 && fins === 0 && resets === 0;
+}
+
+/** It went on with data after a silence longer than the timeout, and not with success. */
+function outlived({ silenceSeconds, mostRepeated, resets, fins }: ClientFlow, tcpSeconds: number): boolean {
+  return silenceSeconds > tcpSeconds && (mostRepeated.times > 1 || resets > 0 || fins === 0);
 }
 
 type Counters = {

@@ -1,5 +1,6 @@
 /** A program of this host listens on the virtual address and port itself. */
 import { formatServiceKey, isMarkKey } from '../../model/service.ts';
+import type { Listener } from '../facts/listeners.ts';
 import type { Finding } from '../finding.ts';
 import { defineRule, foundOr } from '../rule.ts';
 import { count, isPacketEngine, listed } from '../services.ts';
@@ -48,8 +49,46 @@ export const portInUse = defineRule({
         },
       ];
     });
+    if (found.length === 0 && daemon.services.length === 0 && !isPacketEngine(daemon))
+      found.push(...everywhere(listeners, pid));
     return foundOr(found, {
       fine: `${count(listeners.length, 'listener')} on this host, none on the address and port of a service`,
     });
   },
 });
+
+/**
+ * A data plane of ordinary sockets and not one service: who holds a port at every address, so that a service there was
+ * refused?
+ */
+function everywhere(listeners: readonly Listener[], pid: number): Finding[] {
+  const holders = listeners.filter(
+    ({ address, programs }) =>
+      ['0.0.0.0', '::', '*'].includes(address) &&
+      programs.some((program) => program.pid !== pid && program.name !== 'sshd'),
+  );
+  if (holders.length === 0) return [];
+  const told = holders.map(({ protocol, address, port, programs }) => ({
+    says: `${listed(programs.map(({ name, pid: theirs }) => `${name} (pid ${theirs})`))} listens on ${protocol} ${address}:${port}, which is that port of every address`,
+    shownBy: `ss -lnp${protocol === 'tcp' ? 't' : 'u'} 'sport = :${port}'`,
+  }));
+  return [
+    {
+      service: null,
+      servers: [],
+      what: `uipvsd has no service, and port ${listed([...new Set(holders.map(({ port }) => String(port)))])} is taken at every address: a service there is refused`,
+      evidence: [{ says: 'the table is empty', shownBy: 'uipvsadm -Ln' }, ...told],
+      why: 'this data plane listens by ordinary sockets; where another program has the port, `uipvsadm -A` fails, and clients reach that program',
+      cures: [
+        {
+          on: 'here',
+          does: 'ends it (let it listen on one address, or start no more); then fill the table again',
+          commands: [...new Set(holders.flatMap(({ programs }) => programs.map((program) => String(program.pid))))].map(
+            (each) => ['kill', each],
+          ),
+          undo: null,
+        },
+      ],
+    },
+  ];
+}

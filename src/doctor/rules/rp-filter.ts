@@ -1,11 +1,17 @@
-/** Strict reverse-path filtering on a link of this host where clients come by another link than the route back. */
+/**
+ * Strict reverse-path filtering where clients come by another link than the way back to them: on servers of direct
+ * routing, and on this host where the data plane leaves packets to the kernel. Source: RFC 3704, ip-sysctl.rst.
+ */
 
+import type { DaemonFacts } from '../facts/daemon.ts';
+import type { DirectProbe } from '../facts/direct.ts';
+import type { HostFacts } from '../facts/host.ts';
 import { effectiveSetting } from '../facts/sysctl.ts';
 import { valueOr } from '../facts.ts';
 import type { Finding } from '../finding.ts';
-import { linksBeside } from '../probe/reach.ts';
+import { isInside, linksBeside } from '../probe/reach.ts';
 import { defineRule, foundOr } from '../rule.ts';
-import { count, listed } from '../services.ts';
+import { count, isPacketEngine, listed, serversOf, waitingClients } from '../services.ts';
 
 const STRICT = 1;
 
@@ -15,11 +21,12 @@ export const rpFilter = defineRule({
   needs: ['daemon', 'host', 'sysctl'],
   explains: ['return-path', 'server-silent'],
   examine: ({ daemon, host, sysctl }, all) => {
-    const { name } = daemon.status.capabilities;
-    if (name === 'packet engine') {
+    const onServers = filteredByServers(daemon, host, valueOr(all.direct, []));
+    if (onServers.length > 0) return { found: onServers };
+    if (isPacketEngine(daemon)) {
       return {
         notApplicable:
-          'the packet engine takes packets before this host filters them; on servers of tunnels and direct routing run `uipvs doctor --server`',
+          'the packet engine takes packets before this host filters them, and no server of direct routing drops those of waiting clients by where they come from',
       };
     }
     const traffic = valueOr(all.traffic, null);
@@ -83,4 +90,61 @@ function defaultLink(
   return (
     routes.find(({ destination, gateway }) => destination === 'default' && gateway?.includes(':') === six)?.link ?? null
   );
+}
+
+/**
+ * Servers of direct routing that answer for the virtual address when asked from their own network, and do not when the
+ * same frame comes from the network of clients that wait: their way back to these is another link.
+ */
+function filteredByServers(daemon: DaemonFacts, host: HostFacts, probes: readonly DirectProbe[]): Finding[] {
+  const guilty = serversOf(daemon).flatMap((server) => {
+    const { key } = server.service.spec;
+    const probe = probes.find(
+      (each) => each.server === server.address && 'address' in key && each.virtual === key.address,
+    );
+    if (probe?.outcome !== 'answered') return [];
+    const silent = probe.fromElsewhere.find(
+      ({ source, outcome }) =>
+        outcome === 'silent' && clientsBeside(host, source, waitingClients(daemon, server)).length > 0,
+    );
+    if (silent === undefined) return [];
+    return [
+      {
+        server,
+        probe,
+        source: silent.source,
+        clients: clientsBeside(host, silent.source, waitingClients(daemon, server)),
+      },
+    ];
+  });
+  return [...new Set(guilty.map(({ server }) => server.serviceName))].map((service): Finding => {
+    const those = guilty.filter(({ server }) => server.serviceName === service);
+    return {
+      service,
+      servers: those.map(({ server }) => server.address),
+      what: `${listed(those.map(({ server }) => server.address))} ${those.length === 1 ? 'drops' : 'drop'} what clients of ${service} send, for where it comes from: strict reverse-path filtering`,
+      evidence: those.flatMap(({ server, probe, source, clients }) => [
+        {
+          says: `a SYN for ${probe.virtual}:${probe.port} to ${server.address} (${probe.mac}) from an address of its own network was answered; the same from ${source} was not`,
+          shownBy: `sysctl net.ipv4.conf.all.rp_filter; nstat -az TcpExtIPReversePathFilter   (on ${server.address})`,
+        },
+        {
+          says: `${listed(clients)}, in the network of ${source}, ${clients.length === 1 ? 'waits' : 'wait'} for an answer of it (SYN_RECV)`,
+          shownBy: 'uipvsadm -Lnc',
+        },
+      ]),
+      why: 'the server reaches those clients by another link than their packets come by; with rp_filter 1 it takes such packets for forged and drops them without a word',
+      cures: those.map(({ server }) => ({
+        on: server.address,
+        does: 'filters loosely: any way back will do (the larger of the values for all and for the link counts)',
+        commands: [['sysctl', '-w', 'net.ipv4.conf.all.rp_filter=2']],
+        undo: null,
+      })),
+    };
+  });
+}
+
+function clientsBeside(host: HostFacts, source: string, clients: readonly string[]): string[] {
+  const network = host.links.flatMap(({ addresses }) => addresses).find(({ address }) => address === source);
+  return network === undefined ? [] : clients.filter((client) => isInside(client, source, network.prefixLength));
 }

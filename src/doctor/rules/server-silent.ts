@@ -1,6 +1,8 @@
 /** A server that is there for checks, and does not answer clients. */
 
+import type { DaemonFacts } from '../facts/daemon.ts';
 import type { DirectProbe } from '../facts/direct.ts';
+import type { TrafficFacts } from '../facts/traffic.ts';
 import { valueOr } from '../facts.ts';
 import type { Cure, Evidence, Finding } from '../finding.ts';
 import { defineRule, foundOr } from '../rule.ts';
@@ -19,7 +21,11 @@ export const serverSilent = defineRule({
     const servers = serversOf(daemon).filter((server) => isTcp(server) && server.destination.spec.method !== 'local');
     if (servers.length === 0) return { notApplicable: 'no TCP service has a server on another host' };
     const direct = valueOr(all.direct, []);
+    const traffic = valueOr(all.traffic, null);
+    const mute = traffic === null ? [] : muteServers(before, daemon, traffic, servers);
     const found = servers.flatMap((server): Finding[] => {
+      const quiet = mute.find((each) => each.server === server);
+      if (quiet !== undefined) return [muteFinding(quiet)];
       const reachable = connectOf(connects, server);
       // One that does not answer this host either is the business of the checks, and of the rule on firewalls.
       if (reachable?.outcome !== 'connected') return [];
@@ -138,4 +144,79 @@ function curesFor({ address, service, port, destination }: Server, probe: Direct
       undo: null,
     },
   ];
+}
+
+interface Mute {
+  readonly server: Server;
+  /** Connections of clients that it took and that sent something, and how many of its neighbours' were answered. */
+  readonly taken: number;
+  readonly answeredByOthers: number;
+}
+
+/**
+ * Servers whose kernel takes connections while the program behind it says nothing: clients sent data and none came
+ * back, where other servers of the service answered. Seen where answers come by here, so with NAT.
+ */
+function muteServers(
+  before: DaemonFacts,
+  daemon: DaemonFacts,
+  traffic: TrafficFacts,
+  servers: readonly Server[],
+): Mute[] {
+  const counts = servers
+    .filter(({ destination }) => destination.spec.method === 'masquerade')
+    .map((server) => {
+      const flows = traffic.servers.filter(({ server: address, serverPort, synAcks, to, toPort }) => {
+        if (address !== server.address || serverPort !== server.port || synAcks === 0) return false;
+        return asked(before, daemon, traffic, to, toPort);
+      });
+      return { server, taken: flows.length, answered: flows.filter(({ dataSegments }) => dataSegments > 0).length };
+    });
+  return counts.flatMap(({ server, taken, answered }) => {
+    const others = counts.filter((each) => each.server !== server && each.server.serviceName === server.serviceName);
+    const answeredByOthers = others.reduce((sum, each) => sum + each.answered, 0);
+    return taken >= WAITING_MIN && answered === 0 && answeredByOthers >= WAITING_MIN
+      ? [{ server, taken, answeredByOthers }]
+      : [];
+  });
+}
+
+/** Whether the client of this connection has sent data. With full NAT the server knows it by an address of ours. */
+function asked(before: DaemonFacts, daemon: DaemonFacts, traffic: TrafficFacts, to: string, toPort: number): boolean {
+  const translated = [...daemon.connections, ...before.connections].find(
+    ({ local }) => local?.address === to && local.port === toPort,
+  )?.client;
+  const client = translated ?? { address: to, port: toPort };
+  return traffic.clients.some(
+    (flow) => flow.client === client.address && flow.clientPort === client.port && flow.dataSegments > 0,
+  );
+}
+
+function muteFinding({ server, taken, answeredByOthers }: Mute): Finding {
+  return {
+    service: server.serviceName,
+    servers: [server.address],
+    what: `${server.name} takes connections of clients of ${server.serviceName} and answers no request`,
+    evidence: [
+      {
+        says: `it took ${count(taken, 'connection')} on which clients sent data during the watch, and sent no byte on any; other servers answered on ${answeredByOthers}`,
+        shownBy: `tcpdump -n host ${server.address} and port ${server.port}`,
+      },
+    ],
+    why: 'its kernel takes connections and answers pings while the program hangs: checks of these kinds pass, and its share of the clients waits',
+    cures: [
+      {
+        on: server.address,
+        does: 'shows the program and its state (T: stopped, D: waits for a disk); wake it or start it anew',
+        commands: [['ss', '-ltnp', `sport = :${server.port}`]],
+        undo: null,
+      },
+      {
+        on: 'here',
+        does: 'then let the check ask for a page, so that such a server is taken out: in ldirectord.cf `checktype=negotiate` with `service=http` and `request=`; what is asked now:',
+        commands: [['uipvs', 'health']],
+        undo: null,
+      },
+    ],
+  };
 }

@@ -110,10 +110,9 @@ function announceLess({ address }: Server, segment: number): Cure {
     on: address,
     does: `lets the server announce segments of ${segment} bytes to its clients`,
     commands: [
-      [
-        ...['iptables', '-t', 'mangle', '-A', 'OUTPUT', '-p', 'tcp', '--tcp-flags', 'SYN,RST', 'SYN'],
-        ...['-j', 'TCPMSS', '--set-mss', String(segment)],
-      ],
+      ['nft', 'add', 'table', 'inet', 'uipvs-mss'],
+      ['nft', 'add chain inet uipvs-mss out { type route hook output priority mangle; }'],
+      ['nft', `add rule inet uipvs-mss out tcp flags & (syn | rst) == syn tcp option maxseg size set ${segment}`],
     ],
     undo: null,
   };

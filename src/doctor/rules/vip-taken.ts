@@ -3,7 +3,7 @@ import type { Finding } from '../finding.ts';
 import { isOwnAddress } from '../probe/reach.ts';
 import { defineRule, foundOr } from '../rule.ts';
 import { count, listed, serversOf } from '../services.ts';
-import { serverAtMac } from './arp-problem.ts';
+import { askingCommand, serverAtMac } from './arp-problem.ts';
 
 /** The MACs of VRRP (RFC 9568): the address is where it belongs, with the master of a group of routers. */
 const VRRP = /^00:00:5e:00:0[12]:/;
@@ -34,7 +34,7 @@ export const vipTaken = defineRule({
                 how === 'answered'
                   ? `asked ${asked} times "who has ${address}?" on ${link}: ${count(times, 'answer')} from ${mac}, which is neither this host nor a real server`
                   : `${mac} called itself ${address} in ${count(times, 'question')} of its own`,
-              shownBy: `arping -D -c 3 -I ${link} ${address}`,
+              shownBy: askingCommand(link, address),
             })),
             ...known.map(({ address: theirs, mac }) => ({
               says: `the same machine (${mac}) is known as ${theirs}`,

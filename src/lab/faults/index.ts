@@ -8,6 +8,7 @@ import { ipForward } from './ip-forward.ts';
 import { keepalive } from './keepalive.ts';
 import { mhZero } from './mh-zero.ts';
 import { mtu } from './mtu.ts';
+import { nearClient } from './near-client.ts';
 import { portInUse } from './port-in-use.ts';
 import { ports } from './ports.ts';
 import { returnPath } from './return-path.ts';
@@ -34,4 +35,5 @@ export const FAULTS: readonly Fault[] = [
   server,
   weights,
   mhZero,
+  nearClient,
 ];

@@ -6,13 +6,25 @@ import { dr } from './dr.ts';
 import { fallback } from './fallback.ts';
 import { fullnat } from './fullnat.ts';
 import { ipv6 } from './ipv6.ts';
+import { keepalived } from './keepalived.ts';
 import { nat } from './nat.ts';
 import { persistence } from './persistence.ts';
 import { proxy } from './proxy.ts';
 import { tun } from './tun.ts';
 import { udp } from './udp.ts';
 
-export const LABS: readonly StandingKind[] = [nat, fullnat, dr, tun, ipv6, udp, persistence, fallback, proxy];
+export const LABS: readonly StandingKind[] = [
+  nat,
+  fullnat,
+  dr,
+  tun,
+  ipv6,
+  udp,
+  persistence,
+  fallback,
+  proxy,
+  keepalived,
+];
 
 /** All of them, the working ones first. */
 export const CHOICES: readonly LabChoice[] = [

@@ -3,7 +3,7 @@
  * UIPVS_RUN_DIR in the environment it is that directory instead of /run.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { LabError } from '../host.ts';
 import { isInUse } from '../leftovers.ts';
 import { namespaceName } from '../plan.ts';
@@ -40,14 +40,28 @@ export function checkStandingName(name: string): string {
 
 /** Notes that a lab of that name is being built; a LabError when there is one already. */
 export function beginState(state: StandingState): void {
-  mkdirSync(folder(), { recursive: true });
   try {
+    makeFolder();
     writeFileSync(fileOf(state.name), JSON.stringify(state), { flag: 'wx' });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'EEXIST') throw new LabError(`what stands cannot be noted in ${folder()}: ${code}`);
     throw new LabError(
       `a lab stands under the name ${state.name} already; take it down (uipvs lab down ${state.name}) or give --name`,
     );
+  }
+}
+
+/** A folder at a time: where none can be made, as in /proc, a recursive one would try for ever in some versions of Node. */
+function makeFolder(): void {
+  for (const path of [dirname(folder()), folder()]) {
+    if (existsSync(path)) continue;
+    try {
+      mkdirSync(path);
+    } catch (error) {
+      // Another lab that is being built was quicker.
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
   }
 }
 

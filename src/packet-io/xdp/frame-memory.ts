@@ -6,6 +6,7 @@ import { Chunks } from './chunks.ts';
 
 /** 32 MiB, which the kernel keeps in memory while there is a socket. */
 const CHUNKS = 16_384;
+export const FRAME_MEMORY_BYTES = CHUNKS * CHUNK_BYTES;
 const SEND_ENTRIES = 2048;
 const RECEIVE_ENTRIES_MAX = 4096;
 const RECEIVE_ENTRIES_MIN = 64;
@@ -141,7 +142,7 @@ export class Port {
 }
 
 export class FrameMemory {
-  readonly bytes = CHUNKS * CHUNK_BYTES;
+  readonly bytes = FRAME_MEMORY_BYTES;
   readonly words: Int32Array;
   chunks = new Chunks(CHUNKS);
   readonly #libc: Libc;

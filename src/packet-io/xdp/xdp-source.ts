@@ -183,7 +183,8 @@ export class XdpSource implements LinkSource<RingArena> {
 }
 
 /** Links on which nothing is tried. */
-function reasonAgainst({ name, loopback }: Link): string | null {
+function reasonAgainst({ name, loopback, toHost }: Link): string | null {
+  if (toHost) return 'it leads to the host itself, which leaves checksums and segments to others';
   if (loopback) return 'the loopback link carries super-frames of its own';
   if (carriesVlans(name)) return 'VLANs lie on it, and an XDP program does not always see their tags';
   return null;
