@@ -182,7 +182,7 @@ test('captures of all shards are one, by the time of their packets', () => {
     const bytes = Buffer.alloc(TAP_HEADER_BYTES + 3, timeUs);
     const frame = { bytes: Uint8Array.of(timeUs, 2, 3), at: 0, originalBytes: 3, keptBytes: 3 };
     const decision = { timeUs, verdict: 0, reason: 0, flags: 0, ingress: 1, egress: 1 };
-    writeTapRecord(new DataView(bytes.buffer, bytes.byteOffset, bytes.length), 0, decision, frame, NO_SLICE);
+    writeTapRecord(bytes, new DataView(bytes.buffer, bytes.byteOffset, bytes.length), 0, decision, frame, NO_SLICE);
     return bytes;
   };
   const pages = [[1, 4, 5], [], [2, 3, 6]].map((times, shard) => ({
