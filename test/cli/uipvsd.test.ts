@@ -74,7 +74,7 @@ describe('the options of uipvsd', () => {
 
   test('--shards auto is a shard for each processor, within reason', async () => {
     const { options } = await read('--shards', 'auto');
-    expect(options).toMatchObject({ shards: Math.min(8, availableParallelism()) });
+    expect(options).toMatchObject({ shards: Math.min(4, availableParallelism()) });
   });
 
   test.each([
