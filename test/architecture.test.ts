@@ -35,6 +35,8 @@ const ROOMS: Readonly<Record<string, Room>> = {
   doctor: { floor: 6, imports: ['control', 'packet-io', 'model', 'wire'] },
   // Plays recordings in virtual time, frame by frame: that is the engine's own door, below that of a data plane.
   conform: { floor: 7, imports: ['data-plane', 'engine', 'balance', 'ipvsadm', 'model', 'wire'] },
+  // Commands and connections over two data planes, each in a network of the lab.
+  compare: { floor: 7, imports: ['control', 'ipvsadm', 'lab', 'model'] },
   // Tells what became of a packet, and tries packets in an engine of its own where no daemon runs.
   explain: { floor: 5, imports: ['engine', 'model', 'wire'] },
   // Production schedulers under traffic that does not exist.
@@ -54,6 +56,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
       'lab',
       'doctor',
       'conform',
+      'compare',
       'explain',
       'simulate',
       'trace',
