@@ -76,7 +76,7 @@ const PURE_ROOMS = ['wire', 'model', 'balance', 'engine'];
 const CONCRETE_DATA_PLANES = ['src/data-plane/packet/', 'src/data-plane/kernel/', 'native-free/'];
 
 /** Files that are started or published, not imported. The programs of package.json are added. */
-const ENTRIES = ['src/index.ts', 'src/data-plane/packet/worker.ts'];
+const ENTRIES = ['src/index.ts', 'src/data-plane/packet/worker.ts', 'native-free/processes/helper.ts'];
 /** Real servers and clients that the lab starts as processes. */
 const ENTRY_PATTERN = /^src\/lab\/[^/]+-(?:server|client)\.ts$/;
 /** What no program of ours needs, or none yet, and why it is there. */
@@ -84,6 +84,7 @@ const WITHOUT_A_PROGRAM: Readonly<Record<string, string>> = {
   'src/packet-io/memory.ts': 'the cable of tests',
   'src/packet-io/with-capture.ts': 'a capture of what a back end carries, for tests',
   'src/packet-io/with-faults.ts': 'the bad cable of tests',
+  'src/simulate/vega-packages.d.ts': 'types of packages that are optional, for the compiler alone',
 };
 
 /** Cycles that are there and should go: a line is taken out together with its cycle. */

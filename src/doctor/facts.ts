@@ -27,6 +27,8 @@ export interface FactValues {
   readonly connects: readonly ConnectProbe[];
   /** Who answers for the virtual addresses. */
   readonly arp: ArpFacts;
+  /** The same for servers that were silent: is the host behind the address there at all? */
+  readonly hosts: ArpFacts;
   /** Whether answers of NAT servers to far clients come by this host. */
   readonly returns: readonly ReturnProbe[];
   /** Whether servers of direct routing take a packet for the virtual address. */

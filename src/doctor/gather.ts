@@ -69,6 +69,7 @@ export async function gatherFacts(connect: () => Promise<DaemonToAsk>, options: 
           : after,
         connects: probed.connects,
         arp,
+        hosts: probed.hosts,
         returns: takesFramesAway(before) ?? probed.returns,
         direct: probed.direct,
         paths: probed.paths,
@@ -91,12 +92,18 @@ async function probeServers(wire: Known<WireSession>, before: Known<DaemonFacts>
       ? unknown(NOT_ASKED)
       : known(await connectToServers(services));
   const host = await lookAtHost();
-  const [returns, direct, paths] = await Promise.all([
+  const mute = connects.known
+    ? connects.value.filter(({ outcome }) => outcome === 'silent' || outcome === 'unreachable')
+    : [];
+  const [hosts, returns, direct, paths] = await Promise.all([
+    wired(wire, host, before, options, (session, looked) =>
+      askForAddresses(session, looked, [...new Set(mute.map(({ address }) => address))], 0),
+    ),
     wired(wire, host, before, options, (session, looked) => askForReturns(session, looked, services)),
     wired(wire, host, before, options, (session, looked) => askDirectServers(session, looked, services)),
     wired(wire, host, before, options, (session, looked) => measurePaths(session, looked, services)),
   ]);
-  return { connects, host, returns, direct, paths };
+  return { connects, host, hosts, returns, direct, paths };
 }
 
 /** Does it when there is a wire, a host and a table to ask about; otherwise says what was missing. */

@@ -218,6 +218,7 @@ export function facts(changes: FactChanges = {}): Facts {
     clock: { daemonByClockSeconds: 3600, daemonByKernelSeconds: 3602, watchByClockSeconds: 5, watchByKernelSeconds: 5 },
     connects: SERVERS.map((address) => ({ address, port: 80, outcome: 'connected' as const, error: null, tookMs: 1 })),
     arp: { probes: [{ address: VIP, ...PROBED }], elsewhere: [] },
+    hosts: { probes: [], elsewhere: [] },
     returns: SERVERS.map((address) => ({
       address,
       port: 80,

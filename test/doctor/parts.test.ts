@@ -273,6 +273,10 @@ describe('frames', () => {
     for (const atMs of [9100, 9300, 9700, 10_500]) {
       watch.note(tcp({ flags: 0x18, sequence: 2, payloadBytes: 1460 }), 3, atMs);
     }
+    // Told that its packet was too large, a client sends the same again in smaller ones.
+    for (const payloadBytes of [1460, 1460, 1440, 1440]) {
+      watch.note(tcp({ sourcePort: 4002, flags: 0x18, sequence: 5, payloadBytes }), 3, 0);
+    }
     watch.note(tcp({ sourcePort: 4001, sequence: 9 }), 3, 0);
     watch.note(tcp({ sourcePort: 4001, sequence: 99 }), 3, 60_000);
     const answer = { source: RS1, sourcePort: 80, destination: CLIENT, destinationPort: 4000 };
@@ -305,6 +309,7 @@ describe('frames', () => {
         silenceSeconds: 8,
         link: 3,
       },
+      { clientPort: 4002, mostRepeated: { times: 2, packetBytes: 1480 } },
       { clientPort: 4001, syns: 2, openings: 2, silenceSeconds: 0 },
     ]);
     expect(seen.servers).toEqual([

@@ -181,6 +181,9 @@ describe('port-in-use', () => {
 });
 
 describe('firewall', () => {
+  const answering = (...answers: { mac: string; how: 'answered'; count: number }[]) => ({
+    hosts: { probes: [{ address: RS1, link: 'eth0', asked: 3, answers }], elsewhere: [] },
+  });
   const rule = (changes: Partial<DropRule>): DropRule => ({
     chain: 'ip filter OUTPUT',
     hook: 'output',
@@ -218,13 +221,14 @@ describe('firewall', () => {
       rule({ text: 'udp dport 80 drop' }),
     ]) {
       // The server is up by ARP and silent, so the filter is there.
-      const [finding] = found(firewall, { connects: silent(), firewall: { drops: [other] } });
+      const here = answering({ mac: SERVER_MACS[0], how: 'answered', count: 3 });
+      const [finding] = found(firewall, { ...here, connects: silent(), firewall: { drops: [other] } });
       expect(finding?.what).toContain('on that host');
     }
   });
   test('does not call a dead host a firewall, nor a port that refuses', () => {
-    const host = { ...HOST, neighbors: HOST.neighbors.filter(({ address }) => address !== RS1) };
-    expect(outcome(firewall, { connects: silent(), host })).toBe('fine');
+    expect(outcome(firewall, { connects: silent(), ...answering() })).toBe('fine');
+    expect(outcome(firewall, { connects: silent(), hosts: null })).toBe('fine');
     const refused = silent().map((each) => ({
       ...each,
       outcome: each.address === RS1 ? ('refused' as const) : each.outcome,
@@ -461,6 +465,16 @@ describe('tunnel-mtu', () => {
     const stuck = traffic(flow({ mostRepeated: { times: 4, packetBytes: 1500 } }));
     const later = daemonFacts({ services: spread('tunnel'), drops: { mtu: 4 } });
     expect(found(tunnelMtu, { before: daemon, daemon: later, traffic: stuck })[0]?.what).toContain('too large');
+    // One too large in all this time is how a client learns of it.
+    const once = daemonFacts({ services: spread('tunnel'), drops: { mtu: 1 } });
+    expect(
+      outcome(tunnelMtu, {
+        before: daemon,
+        daemon: once,
+        traffic: stuck,
+        paths: [{ ...path, smallestLost: null, largestAnswered: 1500 }],
+      }),
+    ).toBe('fine');
     // One that was told and sends less is as it should be.
     const told = traffic(flow({ mostRepeated: { times: 1, packetBytes: 1500 } }));
     expect(
@@ -530,7 +544,7 @@ describe('server-silent', () => {
     const connects = SERVERS.map((address) => ({
       address,
       port: 80,
-      outcome: 'refused' as const,
+      outcome: 'silent' as const,
       error: null,
       tookMs: 1,
     }));
@@ -578,6 +592,42 @@ describe('server-silent', () => {
     expect(outcome(serverSilent, { ...seen, traffic: { ...idle, servers } })).toBe('fine');
     const probes = servers.map((each) => ({ ...each, to: '192.168.1.10' }));
     expect(outcome(serverSilent, { ...seen, traffic: { ...asked, servers: probes } })).toBe('fine');
+  });
+  test('finds a server with weight that refuses connections, and one that is gone and that nobody checks', () => {
+    const refusing = (result: 'refused' | 'silent') => ({
+      connects: SERVERS.map((address) => ({
+        address,
+        port: 80,
+        outcome: address === RS1 ? result : ('connected' as const),
+        error: null,
+        tookMs: 1,
+      })),
+    });
+    const [finding] = found(serverSilent, refusing('refused'));
+    expect(finding).toMatchObject({
+      servers: [RS1],
+      cures: [{ on: RS1 }, { on: 'here', undo: [expect.arrayContaining(['-w', '1'])] }],
+    });
+    const drained = daemonFacts({
+      services: [
+        service(
+          {},
+          SERVERS.map((address) => destination({ address, weight: address === RS1 ? 0 : 1 })),
+        ),
+      ],
+    });
+    expect(outcome(serverSilent, { ...refusing('refused'), daemon: drained })).toBe('fine');
+    const gone = { hosts: { probes: [{ address: RS1, link: 'eth0', asked: 3, answers: [] }], elsewhere: [] } };
+    expect(found(serverSilent, { ...refusing('silent'), ...gone })[0]?.what).toContain('is not there');
+    // Not asked by ARP: it could be behind a router.
+    expect(outcome(serverSilent, refusing('silent'))).toBe('fine');
+    // A server of direct routing may listen on the virtual address alone.
+    const direct = [
+      { server: RS1, virtual: VIP, port: 80, mac: SERVER_MACS[0], outcome: 'answered' as const, fromElsewhere: [] },
+    ];
+    expect(
+      outcome(serverSilent, { ...refusing('refused'), daemon: daemonFacts({ services: spread('direct') }), direct }),
+    ).toBe('fine');
   });
 });
 

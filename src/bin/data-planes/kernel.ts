@@ -53,7 +53,7 @@ export const kernel: DataPlaneKind = {
 
 /** An option that speaks of packets or sockets of ours, or `null`. */
 function unknownOption(options: DaemonCommandLine): string | null {
-  const { io, links, spinUs, bypassQueue, shards, sourceNat, connectionsMax, sendProxy, acceptProxy } = options;
+  const { io, links, spinUs, bypassQueue, sourceNat, connectionsMax, shards, sendProxy, acceptProxy } = options;
   const given: readonly (readonly [option: string, given: boolean])[] = [
     ['--io', io !== null],
     ['--link', links !== null],

@@ -21,7 +21,7 @@ export interface ClientFlow {
   readonly dataSegments: number;
   readonly fins: number;
   readonly resets: number;
-  /** The segment that came most often, and how often: sent again because nobody answered. */
+  /** The segment that came most often in packets of the same length, and how often: sent again, not answered. */
   readonly mostRepeated: { readonly times: number; readonly packetBytes: number };
   /** The longest silence after which it went on with data. */
   readonly silenceSeconds: number;
@@ -165,7 +165,9 @@ export class TrafficWatch {
     if (payloadBytes > 0) {
       flow.dataSegments++;
       const known = flow.sequences.get(sequence);
-      if (known !== undefined) known.times++;
+      // One that comes again in smaller pieces was told that it is too large.
+      if (known !== undefined) known.times = known.packetBytes === packetBytes ? known.times + 1 : 1;
+      if (known !== undefined) known.packetBytes = packetBytes;
       else {
         if (flow.sequences.size < SEQUENCES_MAX) flow.sequences.set(sequence, { times: 1, packetBytes });
         flow.silenceSeconds = Math.max(flow.silenceSeconds, silenceSeconds);

@@ -1,15 +1,16 @@
 /** A packet filter that drops what goes between this host and its servers, or clients and the service. */
 import { type AddressServiceKey, formatServiceKey, type ServiceStatus } from '../../model/service.ts';
-import { virtualAddresses } from '../facts/arp.ts';
+import { type ArpFacts, virtualAddresses } from '../facts/arp.ts';
 import type { ConnectProbe } from '../facts/connects.ts';
 import { type DropRule, mayMatch } from '../facts/firewall.ts';
 import type { HostFacts } from '../facts/host.ts';
 import type { ClientFlow, TrafficFacts } from '../facts/traffic.ts';
 import { valueOr } from '../facts.ts';
 import type { Cure, Evidence, Finding } from '../finding.ts';
-import { macOf, ownAddressBeside } from '../probe/reach.ts';
+import { ownAddressBeside } from '../probe/reach.ts';
 import { defineRule, foundOr } from '../rule.ts';
 import { connectOf, count, isPacketEngine, isTcp, type Server, serversOf } from '../services.ts';
+import { askingCommand } from './arp-problem.ts';
 
 export const firewall = defineRule({
   name: 'firewall',
@@ -26,7 +27,9 @@ export const firewall = defineRule({
       if (probe === null || probe.outcome === 'connected' || probe.outcome === 'refused') continue;
       const here = filter?.drops.filter((rule) => dropsProbe(rule, probe, sourceOf(host, server, virtuals))) ?? [];
       if (here.length > 0) found.push(byThisHost(server, probe, here));
-      else if (probe.outcome === 'silent') found.push(...byTheServer(server, host, filter !== null));
+      else if (probe.outcome === 'silent' && filter !== null) {
+        found.push(...byTheServer(server, valueOr(all.hosts, null)));
+      }
     }
     // What clients send for a service never gets to the host's own filters with the packet engine.
     const filtered = isPacketEngine(daemon) ? [] : (filter?.drops ?? []);
@@ -106,9 +109,10 @@ function byThisHostForClients(rule: DropRule, servers: readonly Server[]): Findi
 }
 
 /** It answers ARP and neither takes nor refuses a connection: a host without a filter refuses by RST. */
-function byTheServer(server: Server, host: HostFacts, filterKnown: boolean): Finding[] {
-  const mac = macOf(host, server.address);
-  if (mac === null || !filterKnown) return [];
+function byTheServer(server: Server, hosts: ArpFacts | null): Finding[] {
+  const asked = hosts?.probes.find(({ address, answers }) => address === server.address && answers.length > 0);
+  const mac = asked?.answers[0]?.mac;
+  if (mac === undefined) return [];
   return [
     {
       service: server.serviceName,
@@ -119,7 +123,10 @@ function byTheServer(server: Server, host: HostFacts, filterKnown: boolean): Fin
           says: `three SYNs from here to ${server.name} within 2.5 s: neither SYN and ACK nor RST came back`,
           shownBy: `nc -vz -w 3 ${server.address} ${server.port}`,
         },
-        { says: `the host is up: it answers ARP, at ${mac}`, shownBy: 'ip neighbor' },
+        {
+          says: `the host is up: asked right then, it answered ARP, at ${mac}`,
+          shownBy: askingCommand(asked?.link ?? 'LINK', server.address),
+        },
         { says: 'no rule of this host can have dropped them', shownBy: 'nft -a list ruleset' },
       ],
       why: 'checks by connection find the server dead; with checks by ping it stays in and swallows its share of the clients',

@@ -1,12 +1,23 @@
-/** A server that is there for checks, and does not answer clients. */
+/** A server that has its share of the clients and does not answer them, whatever the checks say. */
 
+import type { ArpFacts } from '../facts/arp.ts';
+import type { ConnectProbe } from '../facts/connects.ts';
 import type { DaemonFacts } from '../facts/daemon.ts';
 import type { DirectProbe } from '../facts/direct.ts';
 import type { TrafficFacts } from '../facts/traffic.ts';
 import { valueOr } from '../facts.ts';
 import type { Cure, Evidence, Finding } from '../finding.ts';
 import { defineRule, foundOr } from '../rule.ts';
-import { connectionStates, connectOf, count, isTcp, packetsDuringWatch, type Server, serversOf } from '../services.ts';
+import {
+  connectionStates,
+  connectOf,
+  count,
+  isTcp,
+  packetsDuringWatch,
+  type Server,
+  serversOf,
+  setWeight,
+} from '../services.ts';
 import { answersComeBack } from './answers.ts';
 
 /** Fewer could be connections that are just being made. */
@@ -14,7 +25,7 @@ const WAITING_MIN = 2;
 
 export const serverSilent = defineRule({
   name: 'server-silent',
-  summary: 'a server answers checks and this host, but not clients',
+  summary: 'a server that is in the table does not answer clients',
   needs: ['before', 'daemon', 'connects'],
   explains: ['weights'],
   examine: ({ before, daemon, connects }, all) => {
@@ -26,6 +37,8 @@ export const serverSilent = defineRule({
     const found = servers.flatMap((server): Finding[] => {
       const quiet = mute.find((each) => each.server === server);
       if (quiet !== undefined) return [muteFinding(quiet)];
+      const closed = closedFinding(daemon, server, connectOf(connects, server), direct, valueOr(all.hosts, null));
+      if (closed !== null) return [closed];
       const reachable = connectOf(connects, server);
       // One that does not answer this host either is the business of the checks, and of the rule on firewalls.
       if (reachable?.outcome !== 'connected') return [];
@@ -144,6 +157,70 @@ function curesFor({ address, service, port, destination }: Server, probe: Direct
       undo: null,
     },
   ];
+}
+
+/**
+ * It has weight, and nobody takes a connection there: the port is closed, which checks by ping do not see, or the host is
+ * gone and nobody checks it. A server of direct routing may listen on the virtual address alone; its probe knows.
+ */
+function closedFinding(
+  daemon: DaemonFacts,
+  server: Server,
+  probe: ConnectProbe | null,
+  direct: readonly DirectProbe[],
+  hosts: ArpFacts | null,
+): Finding | null {
+  const { weight, method } = server.destination.spec;
+  if (probe === null || weight === 0) return null;
+  if (method !== 'masquerade' && directProbeOf(direct, server)?.outcome !== 'refused') return null;
+  const checked = checkOf(daemon, server);
+  const asked = hosts?.probes.find(({ address }) => address === server.address);
+  const gone = probe.outcome === 'silent' && asked?.answers.length === 0 && checked === null;
+  const refused = probe.outcome === 'refused';
+  if (!refused && !gone) return null;
+  return {
+    service: server.serviceName,
+    servers: [server.address],
+    what: `${server.name} ${refused ? 'refuses connections' : 'is not there'}, and has its share of the clients of ${server.serviceName} all the same`,
+    evidence: [
+      {
+        says: refused
+          ? `a TCP connection from here to ${server.name} was refused after ${probe.tookMs} ms: nothing listens there`
+          : `a TCP connection from here to ${server.name} got no answer, and ${asked?.asked} questions by ARP got none either`,
+        shownBy: `nc -vz -w 3 ${server.address} ${server.port}`,
+      },
+      { says: `its weight is ${weight}`, shownBy: 'uipvsadm -Ln' },
+      {
+        says: checked === null ? 'no program that checks servers tells of it' : `it is in by this check: ${checked}`,
+        shownBy: 'uipvs health',
+      },
+    ],
+    why: 'the scheduler goes on sending clients there; only a check that asks for what clients want takes it out',
+    cures: [
+      {
+        on: server.address,
+        does: 'shows what listens there; start its program again',
+        commands: [['ss', '-ltnp']],
+        undo: null,
+      },
+      {
+        on: 'here',
+        does: 'until then: gives it no new clients',
+        commands: [setWeight(server, 0)],
+        undo: [setWeight(server, weight)],
+      },
+    ],
+  };
+}
+
+/** What is asked by the program that tells of the server; `null`: nobody does. */
+function checkOf({ health }: DaemonFacts, { address, port }: Server): string | null {
+  for (const { stale, report } of health) {
+    for (const { check, servers } of stale ? [] : report.services) {
+      if (servers.some((each) => each.address === address && each.port === port)) return check;
+    }
+  }
+  return null;
 }
 
 interface Mute {

@@ -70,7 +70,7 @@ function oversized(
   links: readonly { readonly mtu: number; readonly loopback: boolean }[],
 ): Finding[] {
   const traffic = valueOr(all.traffic, null);
-  if (traffic === null || drops <= dropsBefore) return [];
+  if (traffic === null || drops - dropsBefore < SENT_AGAIN_MIN) return [];
   const mtu = Math.min(...links.filter(({ loopback }) => !loopback).map((link) => link.mtu));
   return servers.slice(0, 1).flatMap((server): Finding[] => {
     const { key } = server.service.spec;
