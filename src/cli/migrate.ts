@@ -46,7 +46,6 @@ export interface MigrationTools {
 /** How long the other one may take to note what it was told. */
 const TAKE_OVER_MS = 5_000;
 const LOOK_EVERY_MS = 100;
-const NAMES: Readonly<Record<MigrationTarget, string>> = { kernel: 'kernel IPVS', packet: 'packet engine' };
 
 interface State {
   readonly services: readonly ServiceStatus[];
@@ -57,6 +56,11 @@ interface Source {
   readonly plane: DataPlane;
   /** Absent: the kernel without a uipvsd. */
   readonly daemon: ConnectedDaemon | null;
+}
+
+/** As `uipvsd --data-plane` names it. */
+async function kindOf({ daemon }: Source): Promise<string> {
+  return daemon === null ? 'kernel' : String((await daemon.status()).daemon.settings['dataPlane']);
 }
 
 interface Report {
@@ -134,9 +138,13 @@ class Migration {
   async run(dryRun: boolean): Promise<Report> {
     const source = await this.#findSource();
     try {
-      const from = source.plane.capabilities.name;
-      if (from === NAMES[this.#to]) {
-        throw new IpvsError('EEXIST', `the ${from} carries the traffic already`);
+      const from = await kindOf(source);
+      if (from === this.#to) throw new IpvsError('EEXIST', `the data plane is ${from} already`);
+      if (this.#to === 'packet' && from !== 'kernel') {
+        throw new IpvsError(
+          'EOPNOTSUPP',
+          `from ${from} there is only a way to the kernel; end uipvsd and start another`,
+        );
       }
       const state: State = { services: await allServices(source.plane), actual: await readActual(source.plane) };
       this.#refuseWhatCannotGo(state);
@@ -145,7 +153,7 @@ class Migration {
       const after = dryRun ? before : await this.#carryOut(source, state);
       return {
         from,
-        to: NAMES[this.#to],
+        to: this.#to,
         done: !dryRun,
         services: state.services.length,
         destinations: state.services.reduce((sum, { destinations }) => sum + destinations.length, 0),
@@ -255,9 +263,9 @@ class Migration {
 
   /** The kernel carries the traffic until the packet engine knows the services, and is emptied then. */
   async #toPacket(source: Source, state: State) {
-    if (source.daemon !== null) await this.#tools.stopDaemon((await source.daemon.status()).daemon);
     const kernel = await this.#tools.openKernel();
     try {
+      if (source.daemon !== null) await this.#tools.stopDaemon((await source.daemon.status()).daemon);
       const target = await this.#startOrGoBack(source, ['--data-plane', 'packet', ...this.#words]);
       try {
         // Known before the first packet comes, and bound to their servers afterwards.
@@ -311,7 +319,7 @@ class Migration {
       // Its default follows from the memory of the machine.
       if (name === 'sync_qlen_max' || there.settings[name] === value) continue;
       if (there.settings[name] !== undefined) settings[name] = value;
-      else this.#remarks.push(`the setting ${name}=${value} is not there in the ${target.capabilities.name}`);
+      else this.#remarks.push(`the setting ${name}=${value} is not there in ${this.#to}`);
     }
     const desired: DesiredBalancer = {
       // Listings have the newest first; added in this order they come out the same.
@@ -331,7 +339,7 @@ class Migration {
     const { steps } = planChanges(desired, there, { mayDelete, outside: NOBODY_OUTSIDE });
     const outcome = await applyChanges(target, steps);
     if (outcome.type !== 'applied') {
-      throw new IpvsError('EIO', `the ${target.capabilities.name} refused: ${outcome.reason}; nothing has changed`);
+      throw new IpvsError('EIO', `the data plane ${this.#to} refused: ${outcome.reason}; nothing has changed`);
     }
     return async () => {
       for (const { inverse } of [...steps].reverse()) for (const command of inverse) await target.execute(command);
@@ -349,7 +357,7 @@ class Migration {
       await this.#tools.send(this.#to, handed.datagrams, listener);
       const taken = await this.#waitFor(target, handed.kept);
       if (taken >= handed.kept) return handed;
-      const sentence = `only ${taken} of ${handed.kept} connections arrived in the ${target.capabilities.name}`;
+      const sentence = `only ${taken} of ${handed.kept} connections arrived in the data plane ${this.#to}`;
       throw new IpvsError('EIO', `${sentence}; --drop-connections migrates without them`);
     } finally {
       await target.execute({ name: 'stopSyncDaemon', role: 'backup' });

@@ -8,7 +8,6 @@ import type { ConnectionStatus } from '../../src/model/connection-status.ts';
 import { IpvsError } from '../../src/model/errors.ts';
 import { FakeDataPlane, server, tcpService } from '../support/fake-data-plane.ts';
 
-const NAMES = { kernel: 'kernel IPVS', packet: 'packet engine' } as const;
 const web = tcpService('192.0.2.1', 80, { scheduler: 'rr', sourceNat: 'none' });
 const connection = (port: number): ConnectionStatus => ({
   protocol: 'TCP',
@@ -50,10 +49,11 @@ class Table extends FakeDataPlane {
   }
 
   async status() {
-    const pid = this.capabilities.name === NAMES.kernel ? 1 : 2;
-    return { daemon: { pid, socket: '' }, capabilities: this.capabilities } as unknown as Awaited<
-      ReturnType<ConnectedDaemon['status']>
-    >;
+    const { name } = this.capabilities;
+    return {
+      daemon: { pid: name === 'kernel' ? 1 : 2, socket: '', settings: { dataPlane: name } },
+      capabilities: this.capabilities,
+    } as unknown as Awaited<ReturnType<ConnectedDaemon['status']>>;
   }
 }
 
@@ -66,8 +66,8 @@ let failToStart: MigrationTarget | null;
 let lossy: boolean;
 let forwarding: boolean;
 beforeEach(async () => {
-  kernel = new Table(NAMES.kernel);
-  packet = new Table(NAMES.packet);
+  kernel = new Table('kernel');
+  packet = new Table('packet');
   running = 'packet';
   diary = [];
   failToStart = null;
@@ -102,7 +102,7 @@ const tools: MigrationTools = {
     diary.push(`stop ${running}`);
     // The packet engine's table is gone with it, the kernel's is not.
     if (running === 'packet') {
-      packet = new Table(NAMES.packet);
+      packet = new Table('packet');
     }
     running = null;
   },
@@ -164,7 +164,7 @@ describe('to the kernel', () => {
     await fill(packet);
     const wanted = await contents(packet);
     const { code, stdout } = await migrate('--to', 'kernel');
-    expect(stdout).toBe('from packet engine to kernel IPVS: 1 services, 2 servers, 2 connections kept\n');
+    expect(stdout).toBe('from packet to kernel: 1 services, 2 servers, 2 connections kept\n');
     expect(code).toBe(0);
     expect(await contents(kernel)).toEqual(wanted);
     expect(await kernel.execute({ name: 'getSetting', setting: 'conntrack' })).toEqual({ value: '1' });
@@ -182,7 +182,7 @@ describe('to the kernel', () => {
     const { code, stdout } = await migrate('--to', 'kernel', '--dry-run');
     expect(code).toBe(0);
     expect(stdout).toBe(
-      'from packet engine to kernel IPVS: 1 services, 2 servers, 2 connections kept\n  lost: 1 (a reason)\n' +
+      'from packet to kernel: 1 services, 2 servers, 2 connections kept\n  lost: 1 (a reason)\n' +
         '  note: for NAT the kernel must forward: sysctl -w net.ipv4.ip_forward=1\nnothing was changed (--dry-run)\n',
     );
     expect([await contents(kernel), diary]).toEqual([[], []]);
@@ -225,7 +225,7 @@ describe('to the kernel', () => {
     lossy = true;
     const { code, stderr } = await migrate('--to', 'kernel');
     expect(code).toBe(1);
-    expect(stderr).toMatch(/only 1 of 2 connections arrived in the kernel IPVS; --drop-connections/);
+    expect(stderr).toMatch(/only 1 of 2 connections arrived in the data plane kernel; --drop-connections/);
     expect([await contents(kernel), kernel.daemons, running]).toEqual([[], [], 'packet']);
     const second = await migrate('--to', 'kernel', '--drop-connections');
     expect(second.stdout).toMatch(/0 connections kept/);
@@ -253,7 +253,7 @@ describe('to the kernel', () => {
     await kernel.execute({ name: 'flush' });
     await packet.execute({ name: 'editService', service: { ...web, sourceNat: 'masquerade' } });
     expect((await migrate('--to', 'kernel')).stderr).toMatch(/no source NAT of its own.*tcp 192\.0\.2\.1:80/);
-    expect((await migrate('--to', 'packet')).stderr).toMatch(/the packet engine carries the traffic already/);
+    expect((await migrate('--to', 'packet')).stderr).toMatch(/the data plane is packet already/);
     expect([running, diary]).toEqual(['packet', []]);
   });
 
@@ -266,6 +266,24 @@ describe('to the kernel', () => {
   });
 });
 
+test('to the packet engine there is a way from the kernel only, and nothing is ended before that is known', async () => {
+  packet = new Table('macvtap');
+  const { code, stderr } = await migrate('--to', 'packet');
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/from macvtap there is only a way to the kernel/);
+  running = 'kernel';
+  const open = tools.openKernel;
+  tools.openKernel = async () => {
+    throw new IpvsError('EPERM', 'not for you');
+  };
+  try {
+    expect((await migrate('--to', 'packet')).stderr).toBe('uipvs: not for you\n');
+  } finally {
+    tools.openKernel = open;
+  }
+  expect([running, diary]).toEqual(['kernel', []]);
+});
+
 describe('to the packet engine', () => {
   test('from the kernel with its uipvsd: the kernel is emptied last', async () => {
     running = 'kernel';
@@ -273,7 +291,12 @@ describe('to the packet engine', () => {
     const wanted = await contents(kernel);
     const { code, stdout } = await migrate('--to', 'packet', '--json', '--', '--link', 'eth0');
     expect(code).toBe(0);
-    expect(JSON.parse(stdout)).toMatchObject({ from: 'kernel IPVS', done: true, connections: { kept: 2, left: {} } });
+    expect(JSON.parse(stdout)).toMatchObject({
+      from: 'kernel',
+      to: 'packet',
+      done: true,
+      connections: { kept: 2, left: {} },
+    });
     expect(diary).toEqual(['stop kernel', 'start --data-plane packet --link eth0']);
     expect(await contents(packet)).toEqual(wanted);
     expect(packet.connections.map(({ client }) => client.port)).toEqual([1001, 1002]);
@@ -307,7 +330,7 @@ describe('to the packet engine', () => {
     };
     const { code, stderr } = await migrate('--to', 'packet');
     expect(code).toBe(1);
-    expect(stderr).toMatch(/the packet engine refused: full/);
+    expect(stderr).toMatch(/the data plane packet refused: full/);
     expect(diary).toEqual(['stop kernel', 'start --data-plane packet', 'stop packet', 'start --data-plane kernel']);
     expect((await contents(kernel)).length).toBe(1);
   });
