@@ -3,6 +3,7 @@
  * sockets. It needs no rights for high ports and nothing compiled. Commands are carried out one after the other; one
  * that cannot get its port has changed nothing.
  */
+import type { Server } from 'node:net';
 import { executeTableCommand } from '../src/balance/execute.ts';
 import { executeSettingCommand } from '../src/balance/execute-settings.ts';
 import { ServiceTable } from '../src/balance/service-table.ts';
@@ -13,7 +14,7 @@ import type { Capabilities, DataPlane } from '../src/model/data-plane.ts';
 import { IpvsError } from '../src/model/errors.ts';
 import type { DataPlaneEvent } from '../src/model/events.ts';
 import { CONNECTION_TABLE_SIZE, CONNECTIONS_MAX_DEFAULT } from '../src/model/limits.ts';
-import type { ServiceKey } from '../src/model/service.ts';
+import { formatServiceKey, type ServiceKey } from '../src/model/service.ts';
 import {
   DEFAULT_TIMEOUTS,
   defaultSettings,
@@ -25,7 +26,7 @@ import { Books } from './books.ts';
 import { Chooser } from './chooser.ts';
 import type { ProxyVersion } from './proxy-protocol.ts';
 import { PROXY_CAPABILITIES, refuseWhatAProxyCannot } from './refusals.ts';
-import { TcpRelay } from './tcp-relay.ts';
+import { TcpRelay, type TcpRelayParts } from './tcp-relay.ts';
 import { UdpRelay } from './udp-relay.ts';
 
 const TABLE_VERSION = '1.2.1';
@@ -43,13 +44,18 @@ export interface ProxyOptions {
   readonly sendProxy?: ProxyVersion | null;
   /** Judges who may connect; absent: everybody may, and sends no PROXY header. */
   readonly judgePeer?: (address: string) => 'open' | 'trusted' | 'refused';
-  /** Several processes share every port. */
-  readonly reusePort?: boolean;
+  /** Hears of every port that other processes may share, when it is open. */
+  readonly onShareable?: (key: ServiceKey, server: Server) => void;
+  /** Opens no port itself: those it shares are handed to it by `adopt`. */
+  readonly adoptsPorts?: boolean;
 }
 
 interface Listener {
   close(): void;
 }
+
+/** A service without a port of its own, or whose port another process keeps. */
+const NO_LISTENER: Listener = { close: () => {} };
 
 export class ProxyDataPlane implements DataPlane {
   readonly capabilities: Capabilities = PROXY_CAPABILITIES;
@@ -101,6 +107,23 @@ export class ProxyDataPlane implements DataPlane {
     this.#table.advance(this.#nowTicks());
   }
 
+  /** The port of a service, from the process that opened it. */
+  async adopt(key: ServiceKey, server: Server): Promise<void> {
+    await this.#tail;
+    const service = this.#table.services().find((it) => formatServiceKey(it.key) === formatServiceKey(key));
+    if (this.#closed || service === undefined || !isShareable(service)) {
+      server.close();
+      return;
+    }
+    this.#listeners.get(service)?.close();
+    this.#listeners.set(service, TcpRelay.join(service, this.#tcpParts(), server));
+  }
+
+  /** What the processes that share its ports tell each other. */
+  get table(): ServiceTable {
+    return this.#table;
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -118,6 +141,7 @@ export class ProxyDataPlane implements DataPlane {
     if (answer === undefined) answer = executeTableCommand(this.#table, command, this.#nowTicks());
     if (answer === undefined) throw new IpvsError('EOPNOTSUPP', `${command.name}: the proxy does not know it`);
     if (command.name === 'addService') await this.#listenFor(command.service.key);
+    if (command.name === 'editService') this.#leavePort(command.service.key);
     this.#closeOrphans();
     if (this.#settings.expire_nodest_conn !== 0) this.#books.endWithoutDestination();
     const event = eventOf(command);
@@ -160,6 +184,10 @@ export class ProxyDataPlane implements DataPlane {
   /** The service goes again when its port cannot be had. */
   async #listenFor(key: ServiceKey): Promise<void> {
     const service = this.#table.getService(key);
+    if (this.#options.adoptsPorts === true) {
+      this.#listeners.set(service, NO_LISTENER);
+      return;
+    }
     try {
       this.#listeners.set(service, await this.#open(service));
     } catch (error) {
@@ -168,11 +196,28 @@ export class ProxyDataPlane implements DataPlane {
     }
   }
 
-  #open(service: VirtualService): Promise<Listener> {
-    const { judgePeer = () => 'open', sendProxy = null, reusePort = false } = this.#options;
-    const parts = { books: this.#books, chooser: this.#chooser, nowMs: this.#nowMs, reusePort };
-    if (!('protocol' in service.key && service.key.protocol === 'tcp')) return UdpRelay.open(service, parts);
-    return TcpRelay.open(service, { ...parts, judgePeer, sendProxy: () => sendProxy });
+  async #open(service: VirtualService): Promise<Listener> {
+    if (!isTcp(service)) return UdpRelay.open(service, this.#relayParts());
+    const relay = await TcpRelay.open(service, this.#tcpParts());
+    if (isShareable(service)) this.#options.onShareable?.(service.key, relay.server);
+    return relay;
+  }
+
+  #relayParts() {
+    return { books: this.#books, chooser: this.#chooser, nowMs: this.#nowMs };
+  }
+
+  #tcpParts(): TcpRelayParts {
+    const { judgePeer = () => 'open', sendProxy = null } = this.#options;
+    return { ...this.#relayParts(), judgePeer, sendProxy: () => sendProxy };
+  }
+
+  /** A shared port of a service that became persistent is left: its clients must find the same templates. */
+  #leavePort(key: ServiceKey): void {
+    const service = this.#table.getService(key);
+    if (this.#options.adoptsPorts !== true || isShareable(service)) return;
+    this.#listeners.get(service)?.close();
+    this.#listeners.set(service, NO_LISTENER);
   }
 
   #closeOrphans(): void {
@@ -188,4 +233,16 @@ export class ProxyDataPlane implements DataPlane {
   #nowTicks(): number {
     return Math.floor((this.#nowMs() * TICKS_PER_SECOND) / 1_000);
   }
+}
+
+function isTcp({ key }: VirtualService): boolean {
+  return 'protocol' in key && key.protocol === 'tcp';
+}
+
+/**
+ * Whether several processes may accept for it. Persistence needs one memory of who came before, and datagrams of one
+ * client must find one process.
+ */
+function isShareable(service: VirtualService): boolean {
+  return isTcp(service) && !service.persistent;
 }

@@ -28,7 +28,6 @@ export interface TcpRelayParts {
   readonly sendProxy: (service: VirtualService) => ProxyVersion | null;
   /** `open`: clients come directly. `trusted`: this peer must send a header; `refused`: it may not come at all. */
   readonly judgePeer: (address: string) => 'open' | 'trusted' | 'refused';
-  readonly reusePort: boolean;
 }
 
 export class TcpRelay {
@@ -36,11 +35,14 @@ export class TcpRelay {
   readonly #parts: TcpRelayParts;
   readonly #server: Server;
 
-  private constructor(service: VirtualService, parts: TcpRelayParts) {
+  private constructor(service: VirtualService, parts: TcpRelayParts, server?: Server) {
     this.#service = service;
     this.#parts = parts;
     const options = { allowHalfOpen: true, pauseOnConnect: true, noDelay: true };
-    this.#server = createServer(options, (client) => this.#accept(client));
+    // A server that came from another process has lost its options on the way.
+    this.#server = server === undefined ? createServer(options) : Object.assign(server, options);
+    this.#server.on('connection', (client) => this.#accept(client));
+    if (server !== undefined) server.on('error', () => parts.books.drop('out-of-sockets'));
   }
 
   /** Rejects with an IpvsError when the address and port cannot be had. */
@@ -49,14 +51,23 @@ export class TcpRelay {
     const { address, port } = service.key as AddressServiceKey;
     return new Promise((resolve, reject) => {
       relay.#server.once('error', (error: NodeJS.ErrnoException) => reject(listenerRefusal(service.key, error)));
-      const place = { host: address, port, backlog: BACKLOG, ...(parts.reusePort ? { reusePort: true } : {}) };
-      relay.#server.listen(place, () => {
+      relay.#server.listen({ host: address, port, backlog: BACKLOG }, () => {
         relay.#server.removeAllListeners('error');
         // Out of file descriptors: the client is lost, the listener is not.
         relay.#server.on('error', () => parts.books.drop('out-of-sockets'));
         resolve(relay);
       });
     });
+  }
+
+  /** The port that another process listens on; each new client goes to one of those that accept. */
+  static join(service: VirtualService, parts: TcpRelayParts, server: Server): TcpRelay {
+    return new TcpRelay(service, parts, server);
+  }
+
+  /** What other processes need to accept clients of this service as well. */
+  get server(): Server {
+    return this.#server;
   }
 
   /** Takes no new clients; conversations under way go on. */

@@ -19,7 +19,6 @@ export interface UdpRelayParts {
   readonly books: Books;
   readonly chooser: Chooser;
   readonly nowMs: () => number;
-  readonly reusePort: boolean;
 }
 
 interface Conversation {
@@ -38,8 +37,7 @@ export class UdpRelay {
   private constructor(service: VirtualService, parts: UdpRelayParts) {
     this.#service = service;
     this.#parts = parts;
-    const reusePort = parts.reusePort ? { reusePort: true } : {};
-    this.#listener = createSocket({ type: socketType(service.ipv6), ...reusePort });
+    this.#listener = createSocket({ type: socketType(service.ipv6) });
     this.#listener.on('message', (datagram, { address, port }) => this.#hear(datagram, address, port));
   }
 

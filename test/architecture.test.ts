@@ -35,6 +35,8 @@ const ROOMS: Readonly<Record<string, Room>> = {
   doctor: { floor: 6, imports: ['control', 'packet-io', 'model', 'wire'] },
   // Plays recordings in virtual time, frame by frame: that is the engine's own door, below that of a data plane.
   conform: { floor: 7, imports: ['data-plane', 'engine', 'balance', 'ipvsadm', 'model', 'wire'] },
+  // Commands and connections over two data planes, each in a network of the lab.
+  compare: { floor: 7, imports: ['control', 'ipvsadm', 'lab', 'model'] },
   // Tells what became of a packet, and tries packets in an engine of its own where no daemon runs.
   explain: { floor: 5, imports: ['engine', 'model', 'wire'] },
   // Production schedulers under traffic that does not exist.
@@ -54,6 +56,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
       'lab',
       'doctor',
       'conform',
+      'compare',
       'explain',
       'simulate',
       'trace',
@@ -73,7 +76,7 @@ const PURE_ROOMS = ['wire', 'model', 'balance', 'engine'];
 const CONCRETE_DATA_PLANES = ['src/data-plane/packet/', 'src/data-plane/kernel/', 'native-free/'];
 
 /** Files that are started or published, not imported. The programs of package.json are added. */
-const ENTRIES = ['src/index.ts', 'src/data-plane/packet/worker.ts'];
+const ENTRIES = ['src/index.ts', 'src/data-plane/packet/worker.ts', 'native-free/processes/helper.ts'];
 /** Real servers and clients that the lab starts as processes. */
 const ENTRY_PATTERN = /^src\/lab\/[^/]+-(?:server|client)\.ts$/;
 /** What no program of ours needs, or none yet, and why it is there. */
@@ -81,6 +84,7 @@ const WITHOUT_A_PROGRAM: Readonly<Record<string, string>> = {
   'src/packet-io/memory.ts': 'the cable of tests',
   'src/packet-io/with-capture.ts': 'a capture of what a back end carries, for tests',
   'src/packet-io/with-faults.ts': 'the bad cable of tests',
+  'src/simulate/vega-packages.d.ts': 'types of packages that are optional, for the compiler alone',
 };
 
 /** Cycles that are there and should go: a line is taken out together with its cycle. */

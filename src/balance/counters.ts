@@ -43,6 +43,16 @@ export class Counters {
     values[OUT_BYTES] += bytes;
   }
 
+  /** What somebody else has counted. */
+  add({ connections, inPackets, outPackets, inBytes, outBytes }: Statistics): void {
+    const values = this.#values;
+    values[CONNECTIONS] += connections;
+    values[IN_PACKETS] += inPackets;
+    values[OUT_PACKETS] += outPackets;
+    values[IN_BYTES] += inBytes;
+    values[OUT_BYTES] += outBytes;
+  }
+
   countConnection(): void {
     this.#values[CONNECTIONS] += 1;
   }

@@ -118,6 +118,15 @@ export class Destination {
     this.activeConnections -= step;
   }
 
+  /** Somebody else carries so many more connections to this server, or fewer. */
+  shift(active: number, inactive: number): void {
+    this.references += active + inactive;
+    this.activeConnections += active;
+    this.inactiveConnections += inactive;
+    if (this.upperThreshold !== 0 && this.#connections() >= this.upperThreshold) this.overloaded = true;
+    else if (this.overloaded && this.#hasRoomAgain()) this.overloaded = false;
+  }
+
   /** True for the server with this address and port. */
   hasEndpoint(ipv6: boolean, w0: number, w1: number, w2: number, w3: number, port: number): boolean {
     return (

@@ -21,6 +21,16 @@ const DELEGATED: readonly DelegatedWord[] = [
       }),
   },
   {
+    name: 'compare',
+    summary: 'ask the same of two data planes and show where they differ',
+    run: async (words) =>
+      (await import('../cli/compare.ts')).runCompare(words, {
+        ...processOutput,
+        isTty: process.stderr.isTTY === true,
+        dataPlanes: (await import('./data-planes/index.ts')).DATA_PLANES.map(({ name }) => name),
+      }),
+  },
+  {
     name: 'simulate',
     summary: 'try schedulers under chosen arrivals, work, clients and failures',
     run: async (words) =>
@@ -74,12 +84,13 @@ const cli: Cli = {
     notifiesItself: async () => (await import('../native/ffi-provider.ts')).nativeCallsWork(),
     standardPath: ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'],
   },
+  migration: async () => (await import('./migration.ts')).migrationTools,
   guard: () => import('../data-plane/packet/guard-tools.ts'),
   directors: async () => (await import('../ldirectord/running.ts')).runningDirectors(process.env),
 };
 
 /** Words that take something back, or say how far they came, before they end at Ctrl-C. A second one ends them at once. */
-const PATIENT = ['apply', 'drain', 'capture', 'watch', 'trace'];
+const PATIENT = ['apply', 'drain', 'migrate', 'capture', 'watch', 'trace'];
 
 export function main(words: readonly string[]): Promise<number> {
   if (PATIENT.includes(words[0] as string)) return runUipvs(words, interruptible(cli), DELEGATED);

@@ -3,6 +3,7 @@ import type { DaemonStatus } from '../control/api.ts';
 import type { DataPlane } from '../model/data-plane.ts';
 import type { HeldHealthReport } from '../model/health.ts';
 import type { Output } from './command-line.ts';
+import type { MigrationTools } from './migrate.ts';
 
 /** A way to read and write packets, as `packet-io/` presents it. */
 export interface BackEnd {
@@ -71,6 +72,8 @@ export interface Cli extends Output {
   readonly installation: Installation;
   /** Aborted by Ctrl-C, for words that take something back then. Absent: Ctrl-C ends the process. */
   readonly interruption?: AbortSignal;
+  /** Absent: there is nothing to migrate to. */
+  migration?(): Promise<MigrationTools>;
   /** Programs that check servers and take them out of the table; absent: none is looked for. */
   directors?(): Promise<readonly RunningDirector[]>;
 }

@@ -43,6 +43,8 @@ export interface DaemonCommandLine {
   readonly sendProxy: (typeof PROXY_VERSIONS)[number] | null;
   /** Of the proxy: networks from which clients come with a PROXY header. */
   readonly acceptProxy: readonly string[];
+  /** That carry connections of the proxy. */
+  readonly processes: number;
 }
 
 export const UIPVSD: CommandDescription = {
@@ -139,6 +141,14 @@ export const UIPVSD: CommandDescription = {
       repeats: true,
     },
     {
+      flags: '--processes <count>',
+      description:
+        'data plane proxy: processes that carry connections, a number or auto (one per processor); persistent services ' +
+        'and UDP stay in the first',
+      preset: 1,
+      parse: parseProcesses,
+    },
+    {
       flags: '--log-level <level>',
       description: 'logs go to standard error as JSON',
       choices: LOG_LEVELS,
@@ -181,7 +191,19 @@ export async function readDaemonOptions(
     dataPlane: options['dataPlane'] as DaemonCommandLine['dataPlane'],
     sendProxy: (options['sendProxy'] as DaemonCommandLine['sendProxy'] | undefined) ?? null,
     acceptProxy: (options['acceptProxy'] as string[] | undefined) ?? [],
+    processes: options['processes'] as number,
   };
+}
+
+const PROCESSES_MAX = 64;
+
+function parseProcesses(text: string): number {
+  if (text === 'auto') return Math.min(PROCESSES_MAX, availableParallelism());
+  try {
+    return wholeNumber(1, PROCESSES_MAX)(text);
+  } catch {
+    throw new Error(`It must be auto, or a whole number from 1 to ${PROCESSES_MAX}.`);
+  }
 }
 
 function parseShards(text: string): number {

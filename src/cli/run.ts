@@ -14,6 +14,7 @@ import { guardWord } from './guard.ts';
 import { healthWord } from './health.ts';
 import { installWord } from './install.ts';
 import { ioWord } from './io.ts';
+import { migrateWord } from './migrate.ts';
 import { applyWord, planWord } from './plan.ts';
 import { procWord } from './proc.ts';
 import { replayWord } from './replay.ts';
@@ -80,6 +81,7 @@ function allWords(cli: Cli, delegated: readonly DelegatedWord[]): Word[] {
     planWord(cli),
     applyWord(cli),
     drainWord(cli),
+    migrateWord(cli),
     captureWord(cli),
     watchCommandWord(cli),
     replayWord(cli),

@@ -18,6 +18,8 @@ import type { Leniency } from './tolerances.ts';
 const FRAME_BYTES = 70_000;
 const SENDER_MAC = '02:00:00:00:00:aa';
 const CONNECTIONS_MAX = 1 << 16;
+/** Of a packet that comes thousands of times a witness sees these. */
+const REPETITIONS_WITNESSED = 3;
 
 /** Looks at each packet of a recording before the engine has it, and at what the engine sent because of it. */
 export interface Witness {
@@ -94,9 +96,10 @@ export class RecordedDirector {
     for (let i = 0; i < (step.repeat ?? 1); i++) {
       this.#batch.clear();
       this.#batch.push(frame, index, step.mark ?? 0);
-      this.#witness?.before(this.#engine, { packet: step.hex, link: step.dev, mark: step.mark ?? 0 });
+      const isWitnessed = i < REPETITIONS_WITNESSED;
+      if (isWitnessed) this.#witness?.before(this.#engine, { packet: step.hex, link: step.dev, mark: step.mark ?? 0 });
       this.#engine.process(this.#batch, nowMs);
-      this.#tellWitness();
+      if (isWitnessed) this.#tellWitness();
       if (i === 0) {
         verdict = this.#batch.verdict[0] as number;
         passed = verdict === PASS && Buffer.from(this.#batch.frame(0)).equals(Buffer.from(frame));

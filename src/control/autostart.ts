@@ -21,6 +21,8 @@ export interface AutostartOptions {
   /** The daemon's program and its words; it must go on in the foreground. */
   readonly command: string;
   readonly words: readonly string[];
+  /** Who does it, for its messages: `UIPVS_AUTOSTART` unless said. */
+  readonly startedBy?: string;
   /** For tests only: another lock than that of the namespace. */
   readonly lockName?: string;
   readonly readyTimeoutMs?: number;
@@ -41,14 +43,14 @@ export async function startAndConnect(options: AutostartOptions): Promise<Remote
     const dataPlane = await connectIfThere();
     if (dataPlane !== null) return dataPlane;
     if (ended !== null && !(await anotherIsStarting(options.lockName ?? LOCK_NAME))) {
-      throw failed(`ended (${ended}): ${daemon.said()}`);
+      throw failed(options, `ended (${ended}): ${daemon.said()}`);
     }
-    if (performance.now() > deadline) throw failed(`is not ready yet; its messages are in ${logPath}`);
+    if (performance.now() > deadline) throw failed(options, `is not ready yet; its messages are in ${logPath}`);
   }
 }
 
-function failed(what: string): IpvsError {
-  return new IpvsError('ENOPROTOOPT', `UIPVS_AUTOSTART started uipvsd, which ${what}`);
+function failed({ startedBy = 'UIPVS_AUTOSTART' }: AutostartOptions, what: string): IpvsError {
+  return new IpvsError('ENOPROTOOPT', `${startedBy} started uipvsd, which ${what}`);
 }
 
 interface StartedDaemon {

@@ -45,6 +45,8 @@ export interface EngineOptions {
   readonly defaultSourceNat: SourceNat;
   /** Monotonic, milliseconds. */
   readonly nowMs: number;
+  /** Frames of its own that it may say in one turn at first; absent: OUTBOX_FRAMES. */
+  readonly outboxFrames?: number;
   /** Secret of the table's hash; absent: from the seed. */
   readonly hashSeed?: number;
   /** ICMP errors of our own a second, over all peers; 1000 unless told. */
@@ -66,7 +68,7 @@ export class EngineContext {
   readonly timers: TimingWheel;
   readonly neighbors: NeighborTable;
   readonly egresses: EgressTable;
-  outbox: PacketBatch = PacketBatch.allocate(OUTBOX_FRAMES, OUTBOX_FRAME_BYTES);
+  outbox: PacketBatch;
   network: Network;
   nowMs: number;
   /** Kernel ticks since the engine was made; wraps, so compare differences. */
@@ -105,6 +107,7 @@ export class EngineContext {
   readonly passCounts: Float64Array = new Float64Array(REASON_NAMES.length);
 
   constructor(options: EngineOptions) {
+    this.outbox = PacketBatch.allocate(options.outboxFrames ?? OUTBOX_FRAMES, OUTBOX_FRAME_BYTES);
     this.random = new Random(options.seed);
     this.shard = options.shard ?? null;
     this.icmpBudget = new IcmpBudget(options.icmpErrorsPerSecond ?? ICMP_ERRORS_PER_SECOND);

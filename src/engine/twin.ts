@@ -29,6 +29,9 @@ import type { Endpoints } from './connection-table.ts';
 import { EngineContext } from './context.ts';
 import { NO_ADDRESS } from './network.ts';
 
+/** Enough for the pieces of the largest packet over the smallest IPv4 link that matters (576 bytes). */
+const OUTBOX_FRAMES = 128;
+
 /** Rows for what the packet itself makes: a connection, a template, data of a control connection. */
 const SPARE_ROWS = 16;
 
@@ -60,6 +63,7 @@ export function createTwin(original: EngineContext, { ends, rows }: TwinWish): E
     connectionsMax: wanted.length + Math.min(free, SPARE_ROWS),
     defaultSourceNat: 'none',
     nowMs: original.nowMs,
+    outboxFrames: OUTBOX_FRAMES,
     ...(original.shard === null ? {} : { shard: original.shard }),
   });
   copySurroundings(original, twin);

@@ -153,12 +153,15 @@ export function pause(milliseconds: number, signal?: AbortSignal): Promise<void>
   });
 }
 
+/** How many times longer than usual to wait for anything: for emulated and very busy machines. */
+const PATIENCE = Math.min(Math.max(Number(process.env['UIPVS_LAB_PATIENCE']) || 1, 1), 100);
+
 /** Asks again and again until `probe` gives something other than `null`; `null` after `timeoutMs`. */
 export async function waitFor<T>(
   probe: () => Promise<T | null> | T | null,
   options: { readonly timeoutMs: number; readonly everyMs: number; readonly signal?: AbortSignal },
 ): Promise<T | null> {
-  const deadlineMs = performance.now() + options.timeoutMs;
+  const deadlineMs = performance.now() + options.timeoutMs * PATIENCE;
   for (;;) {
     const found = await probe();
     if (found !== null) return found;

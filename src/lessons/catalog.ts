@@ -15,6 +15,7 @@ export const CHAPTERS = [
   'persistence', // the same client, the same server
   'health', // who is alive, and what happens when nobody is
   'schedulers', // who gets the next connection
+  'availability', // two directors, and what moves when one fails
   'faults', // evidence before guesses
 ] as const;
 

@@ -8,7 +8,7 @@ export const CONNECTION_TABLE_SIZE = 4096;
 
 /** Workers of one data plane, and how many of them `auto` takes: each asks every frame whether it is its own. */
 export const SHARDS_MAX = 64;
-export const SHARDS_AUTO_MAX = 8;
+export const SHARDS_AUTO_MAX = 4;
 
 export const SERVICES_MAX = 65_536;
 export const DESTINATIONS_MAX = 1 << 20;

@@ -23,6 +23,7 @@ describe('the options of uipvsd', () => {
       dataPlane: 'auto',
       sendProxy: null,
       acceptProxy: [],
+      processes: 1,
       io: null,
       spinUs: 0,
       bypassQueue: false,
@@ -54,6 +55,7 @@ describe('the options of uipvsd', () => {
       dataPlane: 'auto',
       sendProxy: null,
       acceptProxy: [],
+      processes: 1,
       io: 'pcap',
       spinUs: 50,
       bypassQueue: true,
@@ -72,7 +74,7 @@ describe('the options of uipvsd', () => {
 
   test('--shards auto is a shard for each processor, within reason', async () => {
     const { options } = await read('--shards', 'auto');
-    expect(options).toMatchObject({ shards: Math.min(8, availableParallelism()) });
+    expect(options).toMatchObject({ shards: Math.min(4, availableParallelism()) });
   });
 
   test.each([

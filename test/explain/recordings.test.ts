@@ -57,6 +57,8 @@ class Rehearsals implements Witness {
 /** What a kernel's packets must show on paper: every checksum that changed comes out by RFC 1624, or is said to be new. */
 const TOLD_CATEGORY = 'packets';
 
+let packets = 0;
+
 describe('a rehearsal says what the engine then does', () => {
   for (const category of CATEGORIES) {
     test(
@@ -65,6 +67,7 @@ describe('a rehearsal says what the engine then does', () => {
         const totals = { packets: 0, sent: 0, cases: 0, repairs: 0 };
         const differences: string[] = [];
         for (const recording of readRecordings([join(shippedRecordings(), `${category}.jsonl.br`)])) {
+          if (!recording.steps.some((step) => step.do === 'packet')) continue;
           const rehearsals = new Rehearsals(category === TOLD_CATEGORY);
           const { failure } = await playOnce(recording, USUAL_PHASES, rehearsals);
           // A case that needs another phase of some timer ends early either way, and at the same place.
@@ -76,16 +79,20 @@ describe('a rehearsal says what the engine then does', () => {
           totals.packets += rehearsals.packets;
           totals.sent += rehearsals.sent;
           totals.repairs += rehearsals.repairs;
-          totals.cases += rehearsals.packets > 0 ? 1 : 0;
+          totals.cases++;
         }
         expect(differences).toEqual([]);
         // A test of nothing would be noticed.
         expect(totals.cases).toBeGreaterThan(0);
-        expect(totals.packets).toBeGreaterThan(500);
-        expect(totals.sent).toBeGreaterThan(400);
+        expect(totals.sent).toBeGreaterThan(0);
         if (category === TOLD_CATEGORY) expect(totals.repairs).toBeGreaterThan(3_000);
+        packets += totals.packets;
       },
       10 * MINUTES,
     );
   }
+
+  test('and that was many packets', () => {
+    expect(packets).toBeGreaterThan(20_000);
+  });
 });

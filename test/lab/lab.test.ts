@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { LabHost, type LabRun, whyNoLab, withFolder } from './support.ts';
 
-const BACK_ENDS = ['packet-ring', 'packet-mmsg', 'pcap'] as const;
+const BACK_ENDS = ['packet-ring', 'packet-mmsg', 'pcap', 'macvtap'] as const;
 /** Tunnels are in scenarios.test.ts. */
 const MODES = ['fullnat', 'masq', 'dr'] as const;
 const SERVERS = ['192.168.1.11', '192.168.1.12', '192.168.1.13'];
@@ -64,7 +64,8 @@ describe.each(BACK_ENDS)(
       '%s: every request is answered, the servers take turns, nothing is left',
       async (mode, { skip }) => {
         needs(skip, WHY_NOT[io]);
-        const run = startLab('tutorial', '--mode', mode, '--io', io, '--json');
+        const carrier = io === 'macvtap' ? ['--data-plane', io] : ['--io', io];
+        const run = startLab('tutorial', '--mode', mode, ...carrier, '--json');
         const result = await run.result();
         expect(result).toMatchObject({ scenario: 'tutorial', mode, io, scheduler: 'rr', requests: 1000, failed: 0 });
         const requests = SERVERS.map((address) => result.perServer[address]);

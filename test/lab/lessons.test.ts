@@ -2,6 +2,7 @@
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { chooseLab } from '../../src/lab/labs/index.ts';
 import { CHAPTERS, loadChapter } from '../../src/lessons/catalog.ts';
 import { runChapter } from '../../src/lessons/run.ts';
 import { takenDown, typed } from './standing-support.ts';
@@ -9,8 +10,7 @@ import { LabHost, whyNoLab, withFolder } from './support.ts';
 
 const LONG_MS = 300_000;
 const PROGRAMS = join(import.meta.dirname, '../../dist/bin');
-const WHY_NOT =
-  process.getuid?.() === 0 ? whyNoLab('packet-ring', ['curl']) : 'needs root: these labs outlive the command';
+const WHY_NOT = process.getuid?.() === 0 ? null : 'needs root: these labs outlive the command';
 
 let host: LabHost | null = null;
 beforeEach(async () => {
@@ -24,8 +24,9 @@ afterEach(async () => {
 
 const withLab = CHAPTERS.filter((name) => loadChapter(name, 'en').lab !== null);
 test.for(withLab)('%s', { timeout: LONG_MS }, async (name, { skip }) => {
-  skip(WHY_NOT !== null, WHY_NOT ?? '');
   const chapter = loadChapter(name, 'en');
+  const why = WHY_NOT ?? whyNoLab('packet-ring', ['curl', ...(chooseLab(chapter.lab!).kind.programs ?? [])]);
+  skip(why !== null, why ?? '');
   const before = host!.traces();
   const up = await typed(host!, 0, 'up', chapter.lab!);
   await withFolder(async (directory) => {

@@ -21,6 +21,9 @@ export function whyNoLab(io: string, programs: readonly string[] = []): string |
   if (missing.length > 0) return `needs ${missing.join(', ')}`;
   if (!existsSync(PROGRAM)) return 'needs the built programs (npm test builds them)';
   if (!mayMakeNamespaces()) return 'needs root, or a kernel that lets ordinary users make network namespaces';
+  if (io === 'macvtap') {
+    return process.getuid?.() === 0 ? null : 'needs root: device nodes cannot be made in namespaces of ordinary users';
+  }
   const packages = io === 'pcap' ? ['cap', 'raw-socket'] : ['koffi'];
   const unusable = packages.filter((name) => !canLoad(name));
   return unusable.length > 0 ? `needs the npm package ${unusable.join(', ')}, which could not be built here` : null;

@@ -36,7 +36,9 @@ export async function findUipvsPeers(): Promise<Peer[]> {
     uipvs(name, `uipvs, NAT, ${name}`, ['--io', name], packets, available ? null : (reason ?? 'not available here')),
   );
   const help = await runCommand([...packageProgram('uipvsd'), '--help']);
-  const others = parseDataPlanes(help.stdout).filter((name) => name !== 'auto' && name !== 'packet');
+  // A back end may be a data plane of the same name as well.
+  const named = new Set(['auto', 'packet', ...peers.map(({ name }) => name)]);
+  const others = parseDataPlanes(help.stdout).filter((name) => !named.has(name));
   return [
     ...peers,
     ...others.map((name) => uipvs(name, `uipvs, ${name}`, ['--data-plane', name], ['tcp', 'udp'], null)),

@@ -53,12 +53,13 @@ export const kernel: DataPlaneKind = {
 
 /** An option that speaks of packets or sockets of ours, or `null`. */
 function unknownOption(options: DaemonCommandLine): string | null {
-  const { io, links, spinUs, bypassQueue, sourceNat, connectionsMax, sendProxy, acceptProxy } = options;
+  const { io, links, spinUs, bypassQueue, sourceNat, connectionsMax, shards, sendProxy, acceptProxy } = options;
   const given: readonly (readonly [option: string, given: boolean])[] = [
     ['--io', io !== null],
     ['--link', links !== null],
     ['--spin-us', spinUs !== 0],
     ['--bypass-queue', bypassQueue],
+    ['--shards', shards !== 1],
     ['--snat', sourceNat !== 'none'],
     ['--connections-max', connectionsMax !== CONNECTIONS_MAX_DEFAULT],
     ['--send-proxy', sendProxy !== null],

@@ -6,8 +6,13 @@ import { openPacketEngine } from './packet.ts';
 export const macvtap: DataPlaneKind = {
   name: 'macvtap',
   summary: 'the packet engine over a macvtap link: all that packet does, and nothing compiled; needs root',
-  fits: ({ io, spinUs, bypassQueue, guard }) =>
-    (io === null || io === 'macvtap') && spinUs === 0 && !bypassQueue && guard === 'on',
+  fits: ({ io, spinUs, bypassQueue, guard, processes, shards }) =>
+    processes === 1 &&
+    shards === 1 &&
+    (io === null || io === 'macvtap') &&
+    spinUs === 0 &&
+    !bypassQueue &&
+    guard === 'on',
   unavailable: async (_options, words) => {
     const complaint = privilegeComplaint('uipvsd', words, missingCapabilities());
     if (complaint !== null) return complaint;

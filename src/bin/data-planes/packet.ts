@@ -8,6 +8,7 @@ import type { Logger } from '../../control/logger.ts';
 export const packet: DataPlaneKind = {
   name: 'packet',
   summary: 'the packet engine: every forwarding method, every protocol; needs root or CAP_NET_ADMIN and CAP_NET_RAW',
+  fits: ({ processes }) => processes === 1,
   unavailable: async (options, words) =>
     privilegeComplaint('uipvsd', words, missingCapabilities()) ?? (await noBackEnd(options)),
   open: (options, logger) => openPacketEngine(options, logger, 'packet'),

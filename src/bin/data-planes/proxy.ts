@@ -12,8 +12,8 @@ export const proxy: DataPlaneKind = {
     shards === 1 ? null : 'the proxy has no shards: --shards is for the packet engine (--data-plane packet)',
   open: async (options, logger) => {
     const { openProxy } = await import('../../../native-free/index.ts');
-    const { acceptProxy, connectionsMax, sendProxy } = options;
-    const dataPlane = openProxy({ connectionsMax, sendProxy, acceptProxy });
+    const { acceptProxy, connectionsMax, processes, sendProxy } = options;
+    const dataPlane = openProxy({ connectionsMax, sendProxy, acceptProxy, processes });
     try {
       const sysctl = await applyStartSettings(dataPlane, options.sysctl, logger);
       return { dataPlane, io: 'sockets', links: [], sysctl };

@@ -22,6 +22,13 @@ export const KERNEL_CAPABILITIES: Capabilities = {
 
 /** Throws EOPNOTSUPP for what only other data planes do. */
 export function refuseWhatTheKernelCannot(command: Command): void {
+  if (command.name === 'addMarkRule' || command.name === 'deleteMarkRule') {
+    throw new IpvsError(
+      'EOPNOTSUPP',
+      "in front of the kernel's IPVS marks are given by the packet filter: iptables -t mangle -A PREROUTING ... -j MARK, " +
+        'or nft ... meta mark set; the packet engine has rules of its own: uipvsd --data-plane packet',
+    );
+  }
   if (command.name === 'addService' || command.name === 'editService') {
     const wish = (command.service as ServiceSpec | undefined)?.sourceNat;
     if (wish === undefined || wish === 'none') return;

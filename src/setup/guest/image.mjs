@@ -154,7 +154,7 @@ function addModules(archive, { modules, version }) {
 /** This package as it would be published, its recordings, and the steps of the guest. */
 function addCheckout(archive) {
   const place = (path) => join(GUEST_ROOT, relative(ROOT, path));
-  for (const name of ['package.json', 'dist', 'test/recordings', 'src/setup/guest']) {
+  for (const name of ['package.json', 'dist', 'test/recordings/cli.jsonl.br', 'src/setup/guest']) {
     archive.copy(
       join(ROOT, name),
       place(join(ROOT, name)),

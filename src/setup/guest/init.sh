@@ -1,6 +1,6 @@
 #!/bin/sh
 # The guest's first process: what a system needs to run programs, then the steps, then the end.
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C NODE_OPTIONS=--no-warnings
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C NODE_OPTIONS=--no-warnings UIPVS_LAB_PATIENCE=10
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev

@@ -43,7 +43,7 @@ function emulatorWords({ image, memoryMiB }, initrd) {
   const kernelWords = 'console=ttyS0 panic=-1 edd=off quiet loglevel=3 random.trust_cpu=on mitigations=off';
   return [
     EMULATOR,
-    ...['-accel', acceleration, '-cpu', acceleration === 'kvm' ? 'host' : 'max', '-smp', '1', '-m', String(memoryMiB)],
+    ...['-accel', acceleration, '-cpu', acceleration === 'kvm' ? 'host' : 'max', '-smp', '2', '-m', String(memoryMiB)],
     ...['-nodefaults', '-display', 'none', '-monitor', 'none', '-serial', 'stdio', '-no-reboot'],
     ...['-kernel', image, '-initrd', initrd, '-append', kernelWords],
   ];

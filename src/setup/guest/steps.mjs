@@ -1,8 +1,10 @@
 /** What is done in the guest, in order. A step returns a sentence with its figures, or throws. */
-import { spawn, spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { keepConnections } from './migration.mjs';
+import { inNamespace, must, program, StepFailed, startDaemon } from './programs.mjs';
 
-const BIN = '/uipvs/dist/bin';
+/** Those that any data plane can play are all in this set; unpacking the others takes long here. */
+const COMMAND_RECORDINGS = '/uipvs/test/recordings/cli.jsonl.br';
 /** As on the machine where the recordings were made. */
 const RECORDED_LINKS = [
   ['link', 'add', 'c0', 'type', 'veth', 'peer', 'name', 's0'],
@@ -14,16 +16,15 @@ const RECORDED_LINKS = [
   ['addr', 'add', '10.1.0.1/24', 'dev', 's0'],
 ];
 
-class StepFailed extends Error {
-  name = 'StepFailed';
-}
-
 /** @type {readonly { name: string, run: () => Promise<string> | string }[]} */
 export const STEPS = [
   { name: 'kernel', run: describeKernel },
   { name: 'conformance', run: playRecordings },
+  { name: 'nothing-half', run: applyWithoutModule },
   { name: 'lab-masq', run: () => runLab('--mode', 'masq', '--requests', '200') },
-  { name: 'lab-dr', run: () => runLab('--mode', 'dr', '--requests', '200') },
+  { name: 'lab-dr', run: () => runLab('--mode', 'dr', '--requests', '100') },
+  { name: 'compare', run: comparePlanes },
+  { name: 'migrate', run: keepConnections },
 ];
 
 function describeKernel() {
@@ -38,7 +39,7 @@ async function playRecordings() {
     for (const words of RECORDED_LINKS) must('ip', ['-n', 'conform', ...words]);
     const daemon = await startDaemon(enter, ['--data-plane', 'kernel']);
     try {
-      const { stdout, stderr } = await program(enter, 'uipvs', ['conform', '--running', '--json']);
+      const { stdout, stderr } = await program(enter, 'uipvs', ['conform', '--running', '--json', COMMAND_RECORDINGS]);
       if (!stdout.startsWith('{')) throw new StepFailed(`uipvs conform said: ${stderr}${stdout}`);
       const report = JSON.parse(stdout);
       const failed = report.cases.filter(({ outcome }) => outcome === 'failed');
@@ -49,6 +50,29 @@ async function playRecordings() {
       }
       if (report.passed < 60) throw new StepFailed(`only ${report.passed} recordings were played`);
       return `${report.dataPlane}: ${report.passed} recordings passed, ${report.leftOut} left out`;
+    } finally {
+      await daemon.stop();
+    }
+  });
+}
+
+/** Debian's kernel has no scheduler twos: of a file whose third step needs it nothing stays. */
+async function applyWithoutModule() {
+  const file = '/tmp/twos.rules';
+  const service = (port, scheduler) =>
+    `-A -t 10.1.0.9:${port} -s ${scheduler}\n-a -t 10.1.0.9:${port} -r 10.0.0.2:80 -m\n`;
+  writeFileSync(file, service(80, 'rr') + service(81, 'twos'));
+  return inNamespace('half', async (enter) => {
+    const daemon = await startDaemon(enter, ['--data-plane', 'kernel']);
+    try {
+      must('ip', ['-n', 'half', 'link', 'set', 'lo', 'up']);
+      const { status, stdout, stderr } = await program(enter, 'uipvs', ['apply', file]);
+      const said = stdout + stderr;
+      if (status !== 1 || !said.includes('ip_vs_twos'))
+        throw new StepFailed(`uipvs apply ended with ${status}: ${said}`);
+      const table = must('ip', ['netns', 'exec', 'half', 'cat', '/proc/net/ip_vs']);
+      if (/^TCP/m.test(table)) throw new StepFailed(`something stayed in the kernel:\n${table}`);
+      return 'a file that needs a missing module was refused by its name, and nothing of it stayed';
     } finally {
       await daemon.stop();
     }
@@ -66,51 +90,12 @@ async function runLab(...words) {
   return `ab: ${result.requests} requests, 0 failed, ${result.requestsPerSecond} a second (${servers.join(', ')})`;
 }
 
-async function inNamespace(name, work) {
-  must('ip', ['netns', 'add', name]);
-  try {
-    return await work(['ip', 'netns', 'exec', name]);
-  } finally {
-    must('ip', ['netns', 'del', name]);
-  }
-}
-
-/** Starts uipvsd and waits until it is ready. */
-async function startDaemon(enter, words) {
-  const [command, ...args] = [...enter, process.execPath, `${BIN}/uipvsd.js`, ...words];
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-  let said = '';
-  child.stderr.on('data', (chunk) => (said += chunk));
-  const closed = new Promise((resolve) => child.once('close', resolve));
-  await new Promise((resolve, reject) => {
-    child.stdout.once('data', resolve);
-    child.once('exit', (code) => reject(new StepFailed(`uipvsd ended with ${code}: ${said}`)));
-    child.once('error', reject);
-  });
-  return {
-    async stop() {
-      child.kill();
-      await closed;
-    },
-  };
-}
-
-/** Runs a program of ours to its end, while the console goes on to say that the guest lives. */
-function program(enter, name, words) {
-  const [command, ...args] = [...enter, process.execPath, `${BIN}/${name}.js`, ...words];
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-    let stdout = '';
-    let stderr = '';
-    child.stdout.setEncoding('utf8').on('data', (text) => (stdout += text));
-    child.stderr.setEncoding('utf8').on('data', (text) => (stderr += text));
-    child.once('error', reject);
-    child.once('close', (status) => resolve({ status, stdout, stderr }));
-  });
-}
-
-function must(command, words) {
-  const { status, stdout, stderr, error } = spawnSync(command, words, { encoding: 'utf8' });
-  if (status !== 0) throw new StepFailed(`${command} ${words.join(' ')}: ${error?.message ?? stderr}${stdout ?? ''}`);
-  return stdout;
+/** The packet engine and the kernel do the same. */
+async function comparePlanes() {
+  const { status, stdout, stderr } = await program([], 'uipvs', ['compare', 'packet', 'kernel', '--json']);
+  if (status !== 0 && status !== 3) throw new StepFailed(`uipvs compare ended with ${status}: ${stdout}${stderr}`);
+  const { steps, differences } = JSON.parse(stdout);
+  if (status === 3) throw new StepFailed(`${differences.length} differences:\n${JSON.stringify(differences, null, 1)}`);
+  if (steps < 80) throw new StepFailed(`only ${steps} steps were played`);
+  return `packet and kernel: ${steps} steps, no difference`;
 }

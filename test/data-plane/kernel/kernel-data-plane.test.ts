@@ -304,6 +304,12 @@ describe('refusals', () => {
     expect(kernel.requests.length).toBe(before);
   });
 
+  test('mark rules are the packet filter’s business there', async () => {
+    const adding = open().execute({ name: 'addMarkRule', rule: { family: 'ipv4', mark: 5 } });
+    await expect(adding).rejects.toMatchObject({ code: 'EOPNOTSUPP', message: expect.stringMatching(/-j MARK/) });
+    expect(await open().execute({ name: 'listMarkRules' })).toEqual({ rules: [] });
+  });
+
   test('what is no spec never reaches the kernel', async () => {
     const plane = open();
     const before = kernel.requests.length;

@@ -8,7 +8,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import type { Command, EngineCounters, Page, ShardStatus } from '../../../src/model/commands.ts';
 import type { ConnectionStatus } from '../../../src/model/connection-status.ts';
 import type { ForwardingMethod } from '../../../src/model/forwarding.ts';
+import type { PacketTrace } from '../../../src/model/packet-trace.ts';
 import type { ServiceSpec, ServiceStatus } from '../../../src/model/service.ts';
+import { frame } from '../../support/frames.ts';
 import { compileSources, Namespace, type PlaneProcess, whySkipped } from '../support/namespace.ts';
 import { destination, key, service } from '../support/specs.ts';
 
@@ -222,6 +224,15 @@ describe.skipIf(reason !== null)(
       const status = (await execute({ name: 'getService', key: key(vip, 80) })) as ServiceStatus;
       const counted = status.destinations.map((each) => each.activeConnections + each.inactiveConnections);
       expect(counted[0]! + counted[1]!).toBe(rows.length);
+      // What would become of a packet says the shard that would get it, with its connection.
+      if (io === 'packet-ring' && vip === VIP) {
+        for (const { client } of rows.slice(0, 4)) {
+          const syn = frame().ipv4(client.address, VIP).tcp(client.port, 80, { ack: true });
+          const packet = Buffer.from(syn.subarray(14)).toString('hex');
+          const trace = (await execute({ name: 'rehearse', packet })) as PacketTrace;
+          expect(trace.connection).toMatchObject({ direction: 'inbound', isNew: false });
+        }
+      }
       // Each shard takes turns by itself, so each may be ahead by one.
       expect(Math.abs(counted[0]! - counted[1]!)).toBeLessThanOrEqual(2);
       await new Promise((resolve) => setTimeout(resolve, 4_500));
