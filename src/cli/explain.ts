@@ -118,7 +118,8 @@ async function tracesFor(cli: Cli, words: readonly string[], options: Options): 
     await cli.stderr('uipvs explain: --config has no connections; type a packet that opens one\n');
     return USAGE_EXIT_CODE;
   }
-  const packets = typeof capture === 'string' ? await readPackets(capture, number) : await typed(words);
+  const packets = typeof capture === 'string' ? await readPackets(capture, number) : await typed(cli, words);
+  if (packets === null) return USAGE_EXIT_CODE;
   if (config === undefined) {
     if (typeof capture !== 'string' && packets.length > 1) {
       await cli.stderr('uipvs explain: the daemon rehearses one packet at a time; "then" goes with --config\n');
@@ -142,15 +143,24 @@ interface Arrival {
   readonly atMs: number;
 }
 
-/** Packets with "then" between them arrive one after the other, a millisecond apart. */
-async function typed(words: readonly string[]): Promise<Arrival[]> {
+/**
+ * Packets with "then" between them arrive one after the other, a millisecond apart. `null` when it was said that they are
+ * not understood.
+ */
+async function typed(cli: Cli, words: readonly string[]): Promise<Arrival[] | null> {
   const { buildTypedPacket } = await import('../explain/typed-packet.ts');
   const packets: string[][] = [[]];
   for (const word of words.flatMap((each) => each.split(/\s+/))) {
     if (word === 'then') packets.push([]);
     else packets.at(-1)?.push(word);
   }
-  return packets.map((each, index) => ({ packet: buildTypedPacket(each), atMs: index }));
+  try {
+    return packets.map((each, index) => ({ packet: buildTypedPacket(each), atMs: index }));
+  } catch (error) {
+    if (!(error instanceof IpvsError)) throw error;
+    await cli.stderr(`uipvs explain: ${error.message}\n`);
+    return null;
+  }
 }
 
 /** The IP packets of a capture up to the one that is asked for, which is the last. */

@@ -42,7 +42,7 @@ host and port look at all ends: of the packet as it came, as it left, and of its
   uipvs trace --profile drops                   what is dropped, with the reason
 
 Behind the arrow stands where it went and why: 10.1.0.12:80 (wlc 128 < 778). \`uipvs explain --next FILTER\` tells one
-packet in full. Times are the engine's own, from its start. Watching costs something while it lasts, and ends by itself.
+packet in full. Watching costs something while it lasts, and ends by itself.
 
 Exit codes: 0 done, 1 it could not be done, 2 the words were not understood. Ctrl-C ends it and is no failure.`,
     run: async ({ operands, profile, count, seconds, rate, json }) => {
@@ -50,8 +50,11 @@ Exit codes: 0 done, 1 it could not be done, 2 the words were not understood. Ctr
       parsePacketFilter(filter);
       const paint = await paintFor(cli);
       const { formatTraceLine } = await import('../explain/trace-line.ts');
-      const line = (trace: PacketTrace): string =>
-        json === true ? toJson(trace, true) : `${formatTraceLine(trace, formatTime(trace.timeMs), paint)}\n`;
+      const line = (trace: PacketTrace, agoMs: number): string => {
+        const time = new Date(Date.now() - agoMs);
+        if (json === true) return toJson({ ...trace, time: time.toISOString() }, true);
+        return `${formatTraceLine(trace, formatTime(time), paint)}\n`;
+      };
       const limits = {
         packets: (count as number | undefined) ?? Number.POSITIVE_INFINITY,
         periods: seconds === undefined ? Number.POSITIVE_INFINITY : ((seconds as number) * 1000) / PERIOD_MS,
@@ -66,9 +69,9 @@ Exit codes: 0 done, 1 it could not be done, 2 the words were not understood. Ctr
           let credit = rate as number;
           try {
             for (let period = 0; period < limits.periods && shown < limits.packets; period++) {
-              const { traces, missed } = await daemon.execute<'readTrace'>(wish);
+              const { traces, nowMs, missed } = await daemon.execute<'readTrace'>(wish);
               const room = Math.min(Math.floor(credit), limits.packets - shown);
-              const lines = traces.slice(0, room).map(line);
+              const lines = traces.slice(0, room).map((trace) => line(trace, nowMs - trace.timeMs));
               shown += lines.length;
               credit = Math.min(rate as number, credit - lines.length + ((rate as number) * PERIOD_MS) / 1000);
               const left = missed + (shown < limits.packets ? traces.length - lines.length : 0);
@@ -91,10 +94,9 @@ Exit codes: 0 done, 1 it could not be done, 2 the words were not understood. Ctr
   };
 }
 
-/** `00:12:03.250`: hours, minutes, seconds of the engine's clock. */
-function formatTime(timeMs: number): string {
-  const two = (value: number): string => String(Math.floor(value)).padStart(2, '0');
-  const seconds = timeMs / 1000;
-  const milliseconds = String(Math.floor(timeMs % 1000)).padStart(3, '0');
-  return `${two(seconds / 3600)}:${two((seconds / 60) % 60)}:${two(seconds % 60)}.${milliseconds}`;
+/** `14:12:03.250`, as tcpdump writes the time of day. */
+function formatTime(time: Date): string {
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const milliseconds = String(time.getMilliseconds()).padStart(3, '0');
+  return `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}.${milliseconds}`;
 }

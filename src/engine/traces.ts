@@ -51,7 +51,7 @@ export class Traces {
   read(wish: TraceWish): TracePage {
     const trace = this.#traces.get(wish.id) ?? this.#begin(wish);
     trace.readAtMs = this.#context.nowMs;
-    const page = trace.take(Math.min(wish.limit ?? TRACE_KEPT_MAX, TRACE_KEPT_MAX));
+    const page = trace.take(Math.min(wish.limit ?? TRACE_KEPT_MAX, TRACE_KEPT_MAX), this.#context.nowMs);
     if (wish.limit === 0) this.#end(wish.id);
     return page;
   }
@@ -118,12 +118,12 @@ class Trace implements Listener {
     this.#keptBytes += bytesOf(trace);
   }
 
-  take(limit: number): TracePage {
+  take(limit: number, nowMs: number): TracePage {
     const traces = this.#kept.splice(0, limit);
     for (const trace of traces) this.#keptBytes -= bytesOf(trace);
     const missed = this.#missed;
     this.#missed = 0;
-    return { traces, missed };
+    return { traces, nowMs, missed };
   }
 }
 

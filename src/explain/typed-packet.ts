@@ -15,7 +15,7 @@ import { fillSctpChecksum } from '../wire/sctp.ts';
 export const TYPED_PACKET_SYNTAX = `tcp|udp|sctp CLIENT:PORT > ADDRESS:PORT [FLAGS] [len=BYTES] [ttl=HOPS]
 icmp FROM > TO echo | unreachable-port | unreachable-host | time-exceeded | too-big=MTU [about PACKET]
 The ">" may be left out or written "to"; PACKET is such a packet again. FLAGS of TCP are letters as in tcpdump:
-S(yn) F(in) R(st) P(ush) .(ack), or "none"; absent: S. IPv6 addresses with ports stand in brackets.`;
+S(yn) F(in) R(st) P(ush) . or A(ck), or "none"; absent: S. IPv6 addresses with ports stand in brackets.`;
 
 interface End {
   readonly address: Address;
@@ -46,6 +46,7 @@ const FLAG_BITS: Readonly<Record<string, number>> = {
   R: 0x04,
   P: 0x08,
   '.': 0x10,
+  A: 0x10,
   U: 0x20,
   E: 0x40,
   W: 0x80,
@@ -106,7 +107,7 @@ function tcp(source: End, destination: End, options: Options): Transport {
 }
 
 function flagsOf(options: Options): number {
-  const at = options.words.findIndex((word) => word === 'none' || /^[FSRP.UEW]+$/i.test(word));
+  const at = options.words.findIndex((word) => word === 'none' || /^[FSRP.AUEW]+$/i.test(word));
   if (at < 0) return FLAG_BITS['S'] as number;
   const [letters] = options.words.splice(at, 1) as [string];
   if (letters === 'none') return 0;

@@ -48,6 +48,8 @@ export interface HelperStatus {
 export interface TracePage {
   /** The oldest first. */
   readonly traces: readonly PacketTrace[];
+  /** What the clock of `timeMs` says at this moment. */
+  readonly nowMs: number;
   /** Packets that matched since the last reading, and that there was no room for. */
   readonly missed: number;
 }

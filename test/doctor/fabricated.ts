@@ -187,7 +187,7 @@ export function flow(changes: Partial<ClientFlow> = {}): ClientFlow {
     dataSegments: 1,
     fins: 1,
     resets: 0,
-    mostRepeated: { times: 1, packetBytes: 120 },
+    mostRepeated: { times: 1, packetBytes: 120, seconds: 3 },
     silenceSeconds: 0,
     firstFlags: 0x02,
     link: 3,

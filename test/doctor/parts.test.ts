@@ -305,7 +305,7 @@ describe('frames', () => {
         openings: 1,
         acknowledgments: 5,
         dataSegments: 4,
-        mostRepeated: { times: 4, packetBytes: 1500 },
+        mostRepeated: { times: 4, packetBytes: 1500, seconds: 1.4 },
         silenceSeconds: 8,
         link: 3,
       },

@@ -462,7 +462,7 @@ describe('tunnel-mtu', () => {
     expect(JSON.stringify(finding?.cures[0]?.commands)).toContain(`size set ${1396 - 20 - 40}"`);
   });
   test('finds a client that repeats what is too large while it is dropped', () => {
-    const stuck = traffic(flow({ mostRepeated: { times: 4, packetBytes: 1500 } }));
+    const stuck = traffic(flow({ fins: 0, mostRepeated: { times: 4, packetBytes: 1500, seconds: 3 } }));
     const later = daemonFacts({ services: spread('tunnel'), drops: { mtu: 4 } });
     expect(found(tunnelMtu, { before: daemon, daemon: later, traffic: stuck })[0]?.what).toContain('too large');
     // One too large in all this time is how a client learns of it.
@@ -476,7 +476,7 @@ describe('tunnel-mtu', () => {
       }),
     ).toBe('fine');
     // One that was told and sends less is as it should be.
-    const told = traffic(flow({ mostRepeated: { times: 1, packetBytes: 1500 } }));
+    const told = traffic(flow({ mostRepeated: { times: 1, packetBytes: 1500, seconds: 3 } }));
     expect(
       outcome(tunnelMtu, {
         before: daemon,
@@ -738,7 +738,7 @@ describe('keepalive', () => {
     );
   });
   test('finds one that was seen to begin, fell silent for longer than the timeout, and went on in vain', () => {
-    const back = flow({ silenceSeconds: 40, fins: 0, mostRepeated: { times: 3, packetBytes: 90 } });
+    const back = flow({ silenceSeconds: 40, fins: 0, mostRepeated: { times: 3, packetBytes: 90, seconds: 3 } });
     expect(found(keepalive, { daemon: daemonFacts(short), traffic: traffic(back) })[0]?.evidence[1]?.says).toContain(
       '40.0 s',
     );

@@ -106,9 +106,17 @@ describe('uipvs explain', () => {
     });
     expect(pauses).toHaveLength(2);
     // The trace has ended with it.
-    expect(world.engine.execute({ name: 'readTrace', id: 'other', limit: 0 })).toEqual({ traces: [], missed: 0 });
+    expect(world.engine.execute({ name: 'readTrace', id: 'other', limit: 0 })).toMatchObject({ traces: [], missed: 0 });
     const nothing = await runWord(['explain', '--next', 'port 9', '--wait', '1'], withWorld(world));
     expect(nothing).toMatchObject({ exit: 1, stderr: expect.stringContaining('no packet matched in 1 s') });
+  });
+
+  test('takes letters of flags as tcpdump and as people write them', async () => {
+    const [dot, letter] = await Promise.all(
+      ['S.', 'SA'].map((flags) => runExplain('--config', RULES, `tcp 10.0.0.5:40000 10.0.0.100:80 ${flags}`)),
+    );
+    expect(letter).toEqual(dot);
+    expect(letter?.stdout).toContain('Flags [S.]');
   });
 
   test('tells a packet of a capture, with and without a daemon', async () => {
@@ -173,17 +181,17 @@ describe('uipvs explain', () => {
     [[], 2, 'type a packet'],
     [['--next', 'tcp', 'tcp 1.1.1.1:1 2.2.2.2:2'], 2, 'type a packet'],
     [['--next', 'tcp', '--config', RULES], 2, '--config has none'],
-    [['tcp'], 1, 'a protocol, a source and a destination'],
-    [['tcp 10.0.0.5:40000 10.0.0.100'], 1, 'a destination port'],
-    [['tcp 10.0.0.5:400000 10.0.0.100:80'], 1, 'is no address with a port'],
-    [['tcp 10.0.0.5:70000 10.0.0.100:80'], 1, 'from 0 to 65535'],
-    [['tcp 10.0.0.5:1 [::1]:80'], 1, 'different families'],
-    [['tcp 10.0.0.5:1 10.0.0.100:80 X'], 1, '"X" is not understood'],
-    [['tcp 10.0.0.5:1 10.0.0.100:80 ttl=300'], 1, 'from 0 to 255'],
-    [['gre 10.0.0.5 10.0.0.100'], 1, '"gre" is no protocol'],
-    [['icmp 10.0.0.5 10.0.0.100 unreachable-port'], 1, 'say which'],
-    [['icmp 10.0.0.5 10.0.0.100 what'], 1, '"what" is no ICMP message'],
-    [['udp 10.0.0.5:1 10.0.0.100:80 about udp 10.0.0.5:1 10.0.0.100:80'], 1, 'only an ICMP error'],
+    [['tcp'], 2, 'a protocol, a source and a destination'],
+    [['tcp 10.0.0.5:40000 10.0.0.100'], 2, 'a destination port'],
+    [['tcp 10.0.0.5:400000 10.0.0.100:80'], 2, 'is no address with a port'],
+    [['tcp 10.0.0.5:70000 10.0.0.100:80'], 2, 'from 0 to 65535'],
+    [['tcp 10.0.0.5:1 [::1]:80'], 2, 'different families'],
+    [['tcp 10.0.0.5:1 10.0.0.100:80 X'], 2, '"X" is not understood'],
+    [['tcp 10.0.0.5:1 10.0.0.100:80 ttl=300'], 2, 'from 0 to 255'],
+    [['gre 10.0.0.5 10.0.0.100'], 2, '"gre" is no protocol'],
+    [['icmp 10.0.0.5 10.0.0.100 unreachable-port'], 2, 'say which'],
+    [['icmp 10.0.0.5 10.0.0.100 what'], 2, '"what" is no ICMP message'],
+    [['udp 10.0.0.5:1 10.0.0.100:80 about udp 10.0.0.5:1 10.0.0.100:80'], 2, 'only an ICMP error'],
     [['--capture', join(folder, 'none.pcap')], 1, 'cannot read'],
     [['--capture', RULES], 1, 'expected a pcap'],
     [['--next', 'port http'], 1, '"http" is no port'],

@@ -29,9 +29,14 @@ const MERGES: { readonly [N in CommandName]?: Merge<N> } = {
   }),
   // Only the shard that would get the packet answers.
   rehearse: (answers) => answers.find((answer) => answer !== null) ?? first(answers),
-  // Each worker counts time from its own beginning: between shards the order may be off by as much as they began apart.
+  // Each worker counts time from its own beginning; that of the first counts.
   readTrace: (answers) => ({
-    traces: answers.flatMap(({ traces }) => traces).sort((a, b) => a.timeMs - b.timeMs),
+    traces: answers
+      .flatMap(({ traces, nowMs }) =>
+        traces.map((trace) => ({ ...trace, timeMs: trace.timeMs + first(answers).nowMs - nowMs })),
+      )
+      .sort((a, b) => a.timeMs - b.timeMs),
+    nowMs: first(answers).nowMs,
     missed: sum(answers.map(({ missed }) => missed)),
   }),
   readCapture: (answers) => ({

@@ -22,7 +22,7 @@ export interface ClientFlow {
   readonly fins: number;
   readonly resets: number;
   /** The segment that came most often in packets of the same length, and how often: sent again, not answered. */
-  readonly mostRepeated: { readonly times: number; readonly packetBytes: number };
+  readonly mostRepeated: { readonly times: number; readonly packetBytes: number; readonly seconds: number };
   /** The longest silence after which it went on with data. */
   readonly silenceSeconds: number;
   /** Flags of the first segment that was seen, and the index of the link it came by. */
@@ -69,7 +69,7 @@ const TCP = 6;
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 interface Noted extends Mutable<Omit<ClientFlow, 'openings' | 'mostRepeated'>> {
   readonly initial: Set<number>;
-  readonly sequences: Map<number, { times: number; packetBytes: number }>;
+  readonly sequences: Map<number, { times: number; packetBytes: number; firstMs: number; lastMs: number }>;
   lastMs: number;
 }
 
@@ -125,10 +125,7 @@ export class TrafficWatch {
       clients: [...this.#clients.values()].map(({ initial, sequences, lastMs: _, ...flow }) => ({
         ...flow,
         openings: initial.size,
-        mostRepeated: [...sequences.values()].reduce((most, each) => (each.times > most.times ? each : most), {
-          times: 0,
-          packetBytes: 0,
-        }),
+        mostRepeated: mostRepeated([...sequences.values()]),
       })),
       servers: [...this.#servers.values()],
       strays: [...this.#strays.values()],
@@ -166,10 +163,14 @@ export class TrafficWatch {
       flow.dataSegments++;
       const known = flow.sequences.get(sequence);
       // One that comes again in smaller pieces was told that it is too large.
-      if (known !== undefined) known.times = known.packetBytes === packetBytes ? known.times + 1 : 1;
-      if (known !== undefined) known.packetBytes = packetBytes;
-      else {
-        if (flow.sequences.size < SEQUENCES_MAX) flow.sequences.set(sequence, { times: 1, packetBytes });
+      if (known !== undefined && known.packetBytes === packetBytes) {
+        known.times++;
+        known.lastMs = nowMs;
+      } else if (known !== undefined) {
+        flow.sequences.set(sequence, { times: 1, packetBytes, firstMs: nowMs, lastMs: nowMs });
+      } else {
+        if (flow.sequences.size < SEQUENCES_MAX)
+          flow.sequences.set(sequence, { times: 1, packetBytes, firstMs: nowMs, lastMs: nowMs });
         flow.silenceSeconds = Math.max(flow.silenceSeconds, silenceSeconds);
       }
     }
@@ -220,4 +221,10 @@ export class TrafficWatch {
     flows.set(name, flow);
     return flow;
   }
+}
+
+function mostRepeated(all: readonly { times: number; packetBytes: number; firstMs: number; lastMs: number }[]) {
+  const none = { times: 0, packetBytes: 0, firstMs: 0, lastMs: 0 };
+  const most = all.reduce((best, each) => (each.times > best.times ? each : best), none);
+  return { times: most.times, packetBytes: most.packetBytes, seconds: (most.lastMs - most.firstMs) / 1000 };
 }

@@ -9,7 +9,9 @@ import { count, listed, type Server, serversOf } from '../services.ts';
 const HEADERS: Readonly<Record<string, number>> = { ipip: 20, gre: 24, gue: 32 };
 /** IP and TCP headers below the segment. */
 const TCP_IP = 40;
-const SENT_AGAIN_MIN = 3;
+/** A client that is told sends less at once; on a busy machine it may take a moment. */
+const SENT_AGAIN_MIN = 4;
+const STUCK_SECONDS_MIN = 1.5;
 
 export const tunnelMtu = defineRule({
   name: 'tunnel-mtu',
@@ -76,7 +78,9 @@ function oversized(
     const { key } = server.service.spec;
     const room = mtu - overhead(server);
     const stuck = traffic.clients.filter(
-      ({ virtual, mostRepeated }) =>
+      ({ virtual, mostRepeated, fins }) =>
+        fins === 0 &&
+        mostRepeated.seconds >= STUCK_SECONDS_MIN &&
         'address' in key &&
         virtual === key.address &&
         mostRepeated.times >= SENT_AGAIN_MIN &&
