@@ -15,7 +15,7 @@ export interface PowerStep {
   readonly afterRequests: number;
 }
 
-const LAB_IO = ['packet-ring', 'packet-mmsg', 'pcap', 'xdp'] as const;
+const LAB_IO = ['packet-ring', 'packet-mmsg', 'pcap', 'xdp', 'macvtap'] as const;
 
 export interface RunLabOptions {
   readonly scenario: string;
@@ -73,7 +73,7 @@ through them with ab, shows who answered, and removes everything again. Nothing 
                     compiled; proxy: ordinary sockets (mode fullnat); kernel: the kernel's own
                     IPVS (modes masq, dr and tun)
   --unprivileged    without root and namespaces, on loopback addresses: the scenario proxy
-  --io BACKEND      packet-ring (default), packet-mmsg, pcap or xdp: how uipvsd reads and writes packets
+  --io BACKEND      packet-ring (default), packet-mmsg, pcap, xdp or macvtap: how uipvsd reads and writes packets
   --shards N        uipvsd with so many workers, each with clients of its own (default 1)
   --scheduler NAME  default rr
   --requests N      default 1000 (dns 300, ftp 12)

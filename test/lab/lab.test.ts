@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { LabHost, type LabRun, whyNoLab, withFolder } from './support.ts';
 
-const BACK_ENDS = ['packet-ring', 'packet-mmsg', 'pcap', 'macvtap'] as const;
+const BACK_ENDS = ['packet-ring', 'packet-mmsg', 'pcap', 'macvtap', 'xdp'] as const;
 /** Tunnels are in scenarios.test.ts. */
 const MODES = ['fullnat', 'masq', 'dr'] as const;
 const SERVERS = ['192.168.1.11', '192.168.1.12', '192.168.1.13'];

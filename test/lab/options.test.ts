@@ -76,7 +76,7 @@ test.each([
   [['dns', '--kill', '192.168.1.11@3'], 'the scenario dns has no --kill and --revive'],
   [['--mode', 'tun', '--tunnel', 'gre', '--kill', '192.168.1.11@3'], '--kill and --revive need health checks'],
   [['--family', '6', '--kill', '192.168.1.11@3'], '--kill takes ADDRESS@REQUESTS with one of fd00:1::11'],
-  [['--io', 'ring'], '--io takes packet-ring, packet-mmsg, pcap, xdp, not "ring"'],
+  [['--io', 'ring'], '--io takes packet-ring, packet-mmsg, pcap, xdp, macvtap, not "ring"'],
   [['--shards', '0'], '--shards takes a number from 1 to 64, not "0"'],
   [['--shards', '2', '--io', 'pcap'], '--shards needs the packet engine'],
   [['proxy', '--shards', '2'], '--shards needs the packet engine'],

@@ -131,7 +131,10 @@ export class LabRun {
   async says(text: string): Promise<void> {
     while (!this.stderr.includes(text)) {
       if (this.process.exitCode !== null) throw new Error(`the lab ended before it said "${text}":\n${this.stderr}`);
-      await new Promise((resolve) => this.process.stderr?.once('data', resolve) ?? this.process.once('exit', resolve));
+      await new Promise((resolve) => {
+        this.process.stderr?.once('data', resolve);
+        this.process.once('close', resolve);
+      });
     }
   }
 
