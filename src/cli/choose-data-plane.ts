@@ -64,12 +64,14 @@ export async function chooseDataPlane(
     return { kind, why, secondBest: false };
   }
   const reasons: string[] = [];
+  const plain = new Set<string>();
   for (const kind of fitting) {
     const offer = kind.volunteers === undefined ? undefined : await kind.volunteers(options);
     if (offer === null) continue;
     const reason = await kind.unavailable(options, words);
     if (reason !== null) {
       reasons.push(`${kind.name}: ${reason}`);
+      plain.add(reason);
       continue;
     }
     if (offer !== undefined) return { kind, why: offer, secondBest: false };
@@ -77,5 +79,8 @@ export async function chooseDataPlane(
       reasons.length === 0 ? 'the best that works here' : `better ones do not work here: ${reasons.join('; ')}`;
     return { kind, why, secondBest: reasons.length > 0 };
   }
-  throw new IpvsError('EOPNOTSUPP', `no data plane works here: ${reasons.join('; ')}`);
+  // What stops all of them needs no names.
+  const [only, ...others] = plain;
+  const message = only !== undefined && others.length === 0 ? only : `no data plane works here: ${reasons.join('; ')}`;
+  throw new IpvsError('EOPNOTSUPP', message);
 }

@@ -56,6 +56,9 @@ describe('auto', () => {
       code: 'EOPNOTSUPP',
       message: 'no data plane works here: packet: needs root; proxy: no',
     });
+    // What stops all of them is said once.
+    const both = choose('auto', kind('packet', 'needs root'), kind('proxy', 'needs root'));
+    await expect(both).rejects.toThrow(/^needs root$/);
   });
 });
 
