@@ -78,7 +78,9 @@ async function main(): Promise<void> {
     children.push(server);
     const [serverPort] = (await once(server, 'message')) as [number];
     const program = (name: string) => fileURLToPath(new URL(`${name}.js`, PROGRAMS));
-    const proxy = spawn(process.execPath, [program('uipvsd'), '--data-plane', 'proxy'], {
+    // Two file descriptors a connection: more than some machines allow until they are asked.
+    const moreFiles = 'ulimit -n 40000 2> /dev/null; exec "$0" "$@"';
+    const proxy = spawn('sh', ['-c', moreFiles, process.execPath, program('uipvsd'), '--data-plane', 'proxy'], {
       env: environment,
       stdio: ['ignore', 'pipe', 'inherit'],
     });
