@@ -51,6 +51,7 @@ const DELEGATED: readonly DelegatedWord[] = [
             : null,
         environment: process.env,
         directory: process.cwd(),
+        programs: import.meta.dirname,
       }),
   },
   {

@@ -1,4 +1,7 @@
 /** `uipvs learn`: the lessons on the terminal. */
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline/promises';
 import { CHAPTERS, chapterSource, findChapter, languageOf, loadChapter } from '../lessons/catalog.ts';
 import { type Block, type Chapter, LANGUAGES, type Language } from '../lessons/chapter.ts';
@@ -19,9 +22,12 @@ export interface LearnIo extends Output {
   readonly terminal: { readonly columns: number; readonly input: NodeJS.ReadableStream } | null;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly directory: string;
+  /** The folder of our programs; what a chapter types finds these first, installed or not. */
+  readonly programs: string;
 }
 
 const LINE_COLUMNS_MAX = 92;
+const PROGRAMS = ['uipvs', 'uipvsadm', 'uldirectord'];
 const COMMAND_PATIENCE_MS = 120_000;
 
 export const LEARN: CommandDescription = {
@@ -66,12 +72,25 @@ export async function runLearn(words: readonly string[], io: LearnIo): Promise<n
   if (options['markdown']) await io.stdout(chapterSource(name, language));
   else if (options['json']) await io.stdout(`${JSON.stringify(chapter, null, 2)}\n`);
   else if (options['files']) return writeFiles(chapter, io);
-  else if (options['check']) return check(chapter, io);
+  else if (options['check']) return withPrograms(io, (own) => check(chapter, own));
   else if (options['run'] && io.terminal === null) {
     await io.stderr('uipvs learn: --run asks before each command and needs a terminal; --check runs them all.\n');
     return USAGE_EXIT_CODE;
-  } else return tell(chapter, options['all'] === true, options['run'] === true, io);
+  } else if (options['run']) return withPrograms(io, (own) => tell(chapter, options['all'] === true, true, own));
+  else return tell(chapter, options['all'] === true, false, io);
   return 0;
+}
+
+/** Our programs under the names that are typed, first in the PATH while `work` goes on. */
+async function withPrograms(io: LearnIo, work: (io: LearnIo) => Promise<number>): Promise<number> {
+  const folder = mkdtempSync(join(tmpdir(), 'uipvs-learn-'));
+  try {
+    for (const name of PROGRAMS) symlinkSync(join(io.programs, `${name}.js`), join(folder, name));
+    const environment = { ...io.environment, PATH: `${folder}:${io.environment['PATH'] ?? ''}` };
+    return await work({ ...io, environment });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 async function list(language: Language, json: boolean, io: LearnIo): Promise<number> {

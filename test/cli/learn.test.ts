@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { expect, test } from 'vitest';
 import { runLearn } from '../../src/cli/learn.ts';
@@ -12,6 +13,7 @@ async function run(words: string[], typed?: string) {
     terminal: typed === undefined ? null : { columns: 80, input },
     environment: { NO_COLOR: '1', PATH: process.env['PATH'] },
     directory: temporaryDirectory(),
+    programs: join(import.meta.dirname, '../../dist/bin'),
     stdout: (text) => {
       stdout += text;
     },
@@ -53,6 +55,12 @@ test('types the commands when it is told to, and skips those that are not wanted
   expect(stdout).toContain('$ uldirectord shop.cf check\n[Enter: run it, s: skip, q: leave] ');
   expect(stdout).not.toContain('3 real servers, 0 warnings');
 });
+
+test('runs the commands with these very programs, installed or not, and says what differs', async () => {
+  const { code, stdout } = await run(['basics', '--check']);
+  expect(stdout).toContain('2 commands, 0 came out otherwise than the chapter shows');
+  expect(code).toBe(0);
+}, 60_000);
 
 test('gives the source, the structure and the files', async () => {
   expect((await run(['basics', '--markdown'])).stdout).toBe(chapterSource('basics', 'en'));
