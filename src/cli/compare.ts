@@ -8,6 +8,7 @@ import { SHIPPED_SCRIPT } from '../compare/shipped-script.ts';
 import { LabError, LabInterrupted, requirePrograms } from '../lab/host.ts';
 import { stopOnSignals } from '../lab/interruption.ts';
 import { type CommandDescription, type Output, readOptions, USAGE_EXIT_CODE } from './command-line.ts';
+import { ProgressLine } from './progress-line.ts';
 
 export interface CompareIo extends Output {
   /** Standard error is a terminal: progress is shown there. */
@@ -102,7 +103,7 @@ async function compare(
   requirePrograms(['ip', 'mount', 'sysctl']);
   const stop = new AbortController();
   const release = stopOnSignals(stop);
-  const progress = new Progress(io);
+  const progress = new ProgressLine(io);
   try {
     const seen: Observation[][] = [];
     for (const name of names) {
@@ -123,27 +124,5 @@ async function compare(
   } finally {
     await progress.clear();
     release();
-  }
-}
-
-/** One line on a terminal that is written over; nothing elsewhere. */
-class Progress {
-  readonly #io: CompareIo;
-  #shown = false;
-
-  constructor(io: CompareIo) {
-    this.#io = io;
-  }
-
-  async show(text: string): Promise<void> {
-    if (this.#io.isTty !== true) return;
-    this.#shown = true;
-    await this.#io.stderr(`\r\u001b[K${text.slice(0, 79)}`);
-  }
-
-  async clear(): Promise<void> {
-    if (!this.#shown) return;
-    this.#shown = false;
-    await this.#io.stderr('\r\u001b[K');
   }
 }

@@ -9,6 +9,7 @@ import type { DataPlane } from '../model/data-plane.ts';
 import { IpvsError } from '../model/errors.ts';
 import { type CommandDescription, readOptions, USAGE_EXIT_CODE } from './command-line.ts';
 import { conformPlane } from './conform-plane.ts';
+import { ProgressLine } from './progress-line.ts';
 
 export interface ConformIo {
   stdout(text: string): void | Promise<void>;
@@ -108,7 +109,7 @@ async function playAll(
   io: ConformIo,
   interruption: Interruption,
 ): Promise<number> {
-  const progress = new Progress(io);
+  const progress = new ProgressLine(io);
   const tallies = new Map<string, Tally>();
   const cases: CaseResult[] = [];
   try {
@@ -135,7 +136,7 @@ async function playAll(
   return sum.failed === 0 ? 0 : DIFFERENT_EXIT_CODE;
 }
 
-async function printCase(result: CaseResult, verbose: boolean, io: ConformIo, progress: Progress): Promise<void> {
+async function printCase(result: CaseResult, verbose: boolean, io: ConformIo, progress: ProgressLine): Promise<void> {
   const line = verbose ? caseLine(result) : '';
   const text = result.failure === null ? line : line + failureText(result, result.failure);
   if (text === '') return;
@@ -152,28 +153,6 @@ function count(tallies: Map<string, Tally>, { category, passed }: CaseResult): v
 function sumText(tallies: ReadonlyMap<string, Tally>): string {
   const { passed, failed } = sumOf(tallies);
   return `${passed} passed, ${failed} failed`;
-}
-
-/** One line on a terminal that is written over; nothing elsewhere. */
-class Progress {
-  readonly #io: ConformIo;
-  #shown = false;
-
-  constructor(io: ConformIo) {
-    this.#io = io;
-  }
-
-  async show(text: string): Promise<void> {
-    if (this.#io.isTty !== true) return;
-    this.#shown = true;
-    await this.#io.stderr(`\r\u001b[K${text.slice(0, 79)}`);
-  }
-
-  async clear(): Promise<void> {
-    if (!this.#shown) return;
-    this.#shown = false;
-    await this.#io.stderr('\r\u001b[K');
-  }
 }
 
 interface Interruption {
