@@ -1,6 +1,6 @@
 /** The parts of the back end `xdp` that need no kernel: who has which chunk, and the assembler. */
 import { describe, expect, test } from 'vitest';
-import { Assembler } from '../../src/packet-io/xdp/assembler.ts';
+import { EbpfAssembler } from '../../src/wire/ebpf.ts';
 import { Chunks } from '../../src/packet-io/xdp/chunks.ts';
 import { runXdp } from './support/bpf-interpreter.ts';
 
@@ -67,7 +67,7 @@ describe('the assembler', () => {
     runXdp(program, new Uint8Array(64), 3, { lookUp: () => null, keyBytes: () => 4, redirect: () => 4 });
 
   test('writes what an interpreter of the specification reads', () => {
-    const program = new Assembler()
+    const program = new EbpfAssembler()
       .load('word', 0, 1, 16)
       .value('add', 0, 40)
       .value('shiftLeft', 0, 4)
@@ -86,7 +86,7 @@ describe('the assembler', () => {
   });
 
   test('has the encoding of the specification', () => {
-    const program = new Assembler()
+    const program = new EbpfAssembler()
       .load('half', 2, 7, 12)
       .jumpIf('notEqual', 2, 8, 'end')
       .store('byte', 10, -5, 2)
@@ -105,8 +105,8 @@ describe('the assembler', () => {
   });
 
   test('refuses jumps to nowhere and back, and labels that are there already', () => {
-    expect(() => new Assembler().jump('nowhere').finish()).toThrow('nobody has put the label nowhere');
-    expect(() => new Assembler().label('back').jump('back').finish()).toThrow('the jump to back goes back');
-    expect(() => new Assembler().label('a').label('a')).toThrow('label a is there already');
+    expect(() => new EbpfAssembler().jump('nowhere').finish()).toThrow('nobody has put the label nowhere');
+    expect(() => new EbpfAssembler().label('back').jump('back').finish()).toThrow('the jump to back goes back');
+    expect(() => new EbpfAssembler().label('a').label('a')).toThrow('label a is there already');
   });
 });

@@ -7,7 +7,7 @@
 import { Bpf } from '../../../src/native/bpf.ts';
 import { getLibc } from '../../../src/native/libc.ts';
 import { NativeMemory } from '../../../src/native/native-memory.ts';
-import { Assembler } from '../../../src/packet-io/xdp/assembler.ts';
+import { EbpfAssembler } from '../../../src/wire/ebpf.ts';
 import { FRAME_BYTES, udpFrame } from './flood-frames.ts';
 
 const PROGRAM_TEST_RUN = 10;
@@ -70,7 +70,7 @@ process.stdout.write(`${JSON.stringify({ sent, refused: 0, seconds: elapsed })}\
 /** Frames are used again as the stack has left them, so all that it may have changed is written anew each time. */
 function generator(): Uint8Array {
   const view = new DataView(frame.buffer);
-  const code = new Assembler()
+  const code = new EbpfAssembler()
     .load('word', 7, 1, 0)
     .load('word', 3, 1, 4)
     .register('move', 2, 7)

@@ -6,7 +6,7 @@
  *
  * The rules are G1 and G2 of data-plane/guard-entries.ts, for the frames to which they apply most often.
  */
-import { Assembler, type Register, STACK } from './assembler.ts';
+import { EbpfAssembler, type Register, STACK } from '../../wire/ebpf.ts';
 import { CLAIM_KEY, FAMILY_BITS, KIND_IPV6, KIND_SERVER, PREFIX_KEY } from './claim-keys.ts';
 
 /** Descriptors of the maps it reads. */
@@ -61,7 +61,7 @@ const sum: Register = 9;
 
 export function xdpProgram(maps: ProgramMaps, options: ProgramOptions): Uint8Array {
   const { mac, frameBytesMax, takesAll, passesUnfinished } = options;
-  const code = new Assembler();
+  const code = new EbpfAssembler();
   const macView = new DataView(mac.buffer, mac.byteOffset, 6);
   code
     .register('move', context, 1)
@@ -100,11 +100,11 @@ export function xdpProgram(maps: ProgramMaps, options: ProgramOptions): Uint8Arr
 }
 
 /** Passes what is shorter; 3 holds the end of the frame. */
-function mustHold(code: Assembler, bytes: number): void {
+function mustHold(code: EbpfAssembler, bytes: number): void {
   code.register('move', 2, frame).value('add', 2, bytes).jumpIfRegister('above', 2, 3, 'pass');
 }
 
-function keysOfIpv4(code: Assembler, passesUnfinished: boolean): void {
+function keysOfIpv4(code: EbpfAssembler, passesUnfinished: boolean): void {
   const headerBytes = 20;
   code
     .load('byte', 2, frame, IP_AT)
@@ -137,7 +137,7 @@ function keysOfIpv4(code: Assembler, passesUnfinished: boolean): void {
     .storeValue('word', STACK, DESTINATION + PREFIX_KEY.family, 4);
 }
 
-function keysOfIpv6(code: Assembler, passesUnfinished: boolean): void {
+function keysOfIpv6(code: EbpfAssembler, passesUnfinished: boolean): void {
   const headerBytes = 40;
   mustHold(code, IP_AT + headerBytes + TRANSPORT_PORTS_BYTES);
   code
@@ -178,7 +178,7 @@ interface Transport {
 }
 
 /** Writes those parts of both claims' keys, and keeps the destination port. */
-function protocolAndPorts(code: Assembler, { protocolAt, portsAt, kind, name }: Transport): void {
+function protocolAndPorts(code: EbpfAssembler, { protocolAt, portsAt, kind, name }: Transport): void {
   const next = `${name} is known`;
   code.load('byte', 2, frame, protocolAt);
   for (const protocol of PROTOCOLS) code.jumpIf('equal', 2, protocol, next);
@@ -201,7 +201,7 @@ function protocolAndPorts(code: Assembler, { protocolAt, portsAt, kind, name }: 
  * Sums are of 16-bit words in this machine's order, which makes no difference (RFC 1071). A complete checksum that looks
  * the same passes as well, and does no harm. 3 holds the end of the frame.
  */
-function passUnfinished(code: Assembler, { protocolAt, portsAt, name }: Transport): void {
+function passUnfinished(code: EbpfAssembler, { protocolAt, portsAt, name }: Transport): void {
   code.load('byte', 4, frame, protocolAt).jumpIf('equal', 4, UDP, `${name} udp`).jumpIf('equal', 4, TCP, `${name} tcp`);
   mustHold(code, portsAt + 12);
   code
@@ -227,12 +227,12 @@ function passUnfinished(code: Assembler, { protocolAt, portsAt, name }: Transpor
   code.jumpIfRegister('equal', 2, sum, 'pass').label(`${name} finished`);
 }
 
-function addWords(code: Assembler, at: number, words: number): void {
+function addWords(code: EbpfAssembler, at: number, words: number): void {
   for (let i = 0; i < words; i++) code.load('word', 2, frame, at + 4 * i).register('add', sum, 2);
 }
 
 /** Goes to `pass` when no claim names the frame, falls through to `take` otherwise. */
-function ask(code: Assembler, maps: ProgramMaps): void {
+function ask(code: EbpfAssembler, maps: ProgramMaps): void {
   lookUp(code, maps.claims, TO_SERVICE).jumpIf('notEqual', 0, 0, 'take');
   code.storeValue('half', STACK, TO_SERVICE + CLAIM_KEY.port, 0);
   lookUp(code, maps.claims, TO_SERVICE).jumpIf('notEqual', 0, 0, 'take');
@@ -249,7 +249,7 @@ function ask(code: Assembler, maps: ProgramMaps): void {
     .jumpIfRegister('atMost', destinationPort, 2, 'pass');
 }
 
-function lookUp(code: Assembler, map: number, key: number): Assembler {
+function lookUp(code: EbpfAssembler, map: number, key: number): EbpfAssembler {
   return code.map(1, map).register('move', 2, STACK).value('add', 2, key).call(MAP_LOOKUP);
 }
 

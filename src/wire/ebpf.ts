@@ -19,12 +19,14 @@ const LOAD_WIDE = 0x18;
 const CALL = 0x85;
 const EXIT = 0x95;
 const TO_BIG_ENDIAN = 0xdc;
+const ATOMIC = 0xdb;
 /** In the source field of a wide load: the value is the descriptor of a map. */
 const MAP_DESCRIPTOR = 1;
 
 /** On 64 bits, with a value; with a register instead these are 8 more. */
 const ARITHMETIC = {
   add: 0x07,
+  subtract: 0x17,
   or: 0x47,
   and: 0x57,
   shiftLeft: 0x67,
@@ -58,7 +60,7 @@ interface Instruction {
   readonly label?: string;
 }
 
-export class Assembler {
+export class EbpfAssembler {
   readonly #instructions: Instruction[] = [];
   readonly #labels = new Map<string, number>();
 
@@ -75,6 +77,11 @@ export class Assembler {
   /** `memory[to + offset] = value`, sign-extended where the size is `double`. */
   storeValue(size: Size, to: Register, offset: number, value: number): this {
     return this.#add(STORE_VALUE | SIZE[size], to, 0, offset, value);
+  }
+
+  /** `memory[to + offset] += from`, of 64 bits, at once for all processors. */
+  atomicAdd(to: Register, offset: number, from: Register): this {
+    return this.#add(ATOMIC, to, from, offset, 0);
   }
 
   /** `to = to operation from` */
