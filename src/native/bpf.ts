@@ -11,10 +11,15 @@ const MAP_DELETE = 3;
 const PROGRAM_LOAD = 5;
 const LINK_CREATE = 28;
 
-const MAP_TYPE = { hash: 1, trie: 11, sockets: 17 } as const;
-const NO_PREALLOCATION = 1;
-const PROGRAM_TYPE_XDP = 6;
+const MAP_TYPE = { hash: 1, array: 2, trie: 11, sockets: 17 } as const;
+/** Of an array: it can be mapped. Of what grows: memory is taken when it is needed. */
+const MAP_FLAGS = { hash: 1, array: 0x400, trie: 1, sockets: 0 } as const;
+const PROGRAM_TYPE = { filter: 1, traffic: 3, xdp: 6 } as const;
+export type ProgramType = keyof typeof PROGRAM_TYPE;
 const ATTACH_XDP = 37;
+const ATTACH_TCX_INGRESS = 46;
+/** Of an update: an entry that is there stays. */
+const ONLY_NEW = 1;
 /** How a program is attached. `generic`: by the kernel for every driver; `native`: by the driver itself. */
 const ATTACH_FLAGS = { generic: 2, native: 4 } as const;
 export type XdpMode = keyof typeof ATTACH_FLAGS;
@@ -50,18 +55,24 @@ export class Bpf {
   /** Throws a LibcError. */
   createMap({ type, keyBytes, valueBytes, entriesMax }: MapShape): number {
     return this.#call(MAP_CREATE, (attribute) => {
-      const flags = type === 'sockets' ? 0 : NO_PREALLOCATION;
-      writeWords(attribute, [MAP_TYPE[type], keyBytes, valueBytes, entriesMax, flags]);
+      writeWords(attribute, [MAP_TYPE[type], keyBytes, valueBytes, entriesMax, MAP_FLAGS[type]]);
     });
   }
 
   /** Adds or replaces. Throws a LibcError; E2BIG: the map is full. */
   setEntry(map: number, key: Uint8Array, value: Uint8Array): void {
-    this.#memory.bytes.set(value, VALUE_AT);
-    this.#call(MAP_UPDATE, (attribute) => {
-      this.#writeKey(attribute, map, key);
-      attribute.setBigUint64(16, this.#addressOf(VALUE_AT), true);
-    });
+    this.#update(map, key, value, 0);
+  }
+
+  /** False: there is one already, or the map is full. Throws a LibcError. */
+  addEntry(map: number, key: Uint8Array, value: Uint8Array): boolean {
+    try {
+      this.#update(map, key, value, ONLY_NEW);
+      return true;
+    } catch (error) {
+      if (error instanceof LibcError && ['EEXIST', 'E2BIG', 'ENOMEM'].includes(error.code)) return false;
+      throw error;
+    }
   }
 
   /** An entry that is not there is ignored. Throws a LibcError. */
@@ -74,17 +85,17 @@ export class Bpf {
   }
 
   /** Throws a LibcError, or an Error with the verifier's last words when it refuses the program. */
-  loadXdpProgram(instructions: Uint8Array, name: string): number {
+  loadProgram(type: ProgramType, instructions: Uint8Array, name: string): number {
     if (instructions.length > INSTRUCTIONS_MAX * INSTRUCTION_BYTES) throw new Error(`program ${name} is too long`);
     this.#memory.bytes.set(instructions, INSTRUCTIONS_AT);
     try {
-      return this.#load(instructions.length / INSTRUCTION_BYTES, name, false);
+      return this.#load(type, instructions.length / INSTRUCTION_BYTES, name, false);
     } catch (error) {
       if (!(error instanceof LibcError) || (error.code !== 'EACCES' && error.code !== 'EINVAL')) throw error;
     }
     // Once more, with words.
     try {
-      return this.#load(instructions.length / INSTRUCTION_BYTES, name, true);
+      return this.#load(type, instructions.length / INSTRUCTION_BYTES, name, true);
     } catch (cause) {
       throw new Error(`the kernel's verifier refuses the program: ${this.#lastWords() || (cause as Error).message}`, {
         cause,
@@ -99,11 +110,27 @@ export class Bpf {
     });
   }
 
-  #load(count: number, name: string, withWords: boolean): number {
+  /** The same for a program of type `traffic`, which sees what comes by the interface. EINVAL: before Linux 6.6. */
+  attachIngress(program: number, linkIndex: number): number {
+    return this.#call(LINK_CREATE, (attribute) => {
+      writeWords(attribute, [program, linkIndex, ATTACH_TCX_INGRESS, 0]);
+    });
+  }
+
+  #update(map: number, key: Uint8Array, value: Uint8Array, flags: number): void {
+    this.#memory.bytes.set(value, VALUE_AT);
+    this.#call(MAP_UPDATE, (attribute) => {
+      this.#writeKey(attribute, map, key);
+      attribute.setBigUint64(16, this.#addressOf(VALUE_AT), true);
+      attribute.setUint32(24, flags, true);
+    });
+  }
+
+  #load(type: ProgramType, count: number, name: string, withWords: boolean): number {
     this.#memory.bytes.fill(0, LICENCE_AT, LOG_AT + 1);
     new TextEncoder().encodeInto('Apache-2.0', this.#memory.bytes.subarray(LICENCE_AT));
     return this.#call(PROGRAM_LOAD, (attribute) => {
-      attribute.setUint32(0, PROGRAM_TYPE_XDP, true);
+      attribute.setUint32(0, PROGRAM_TYPE[type], true);
       attribute.setUint32(4, count, true);
       attribute.setBigUint64(8, this.#addressOf(INSTRUCTIONS_AT), true);
       attribute.setBigUint64(16, this.#addressOf(LICENCE_AT), true);
@@ -113,7 +140,7 @@ export class Bpf {
         attribute.setBigUint64(32, this.#addressOf(LOG_AT), true);
       }
       new TextEncoder().encodeInto(name.slice(0, 15), this.#memory.bytes.subarray(48, 63));
-      attribute.setUint32(68, ATTACH_XDP, true);
+      if (type === 'xdp') attribute.setUint32(68, ATTACH_XDP, true);
     });
   }
 

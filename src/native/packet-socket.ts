@@ -25,6 +25,7 @@ const SO_ERROR = 4;
 const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
 const SO_ATTACH_FILTER = 26;
+const SO_ATTACH_BPF = 50;
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 const SOL_PACKET = 263;
@@ -175,6 +176,11 @@ function attachFilter(libc: Libc, fd: number, filter: readonly FilterInstruction
   descriptor.setUint16(0, filter.length, true);
   descriptor.setBigUint64(8, BigInt(program.address), true);
   libc.setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, new Uint8Array(descriptor.buffer));
+}
+
+/** The same with a program that was loaded by bpf(2), of type "socket filter". Throws a LibcError. */
+export function setPacketProgram(libc: Libc, fd: number, program: number): void {
+  libc.setsockopt(fd, SOL_SOCKET, SO_ATTACH_BPF, program);
 }
 
 /** More than the system's limit needs CAP_NET_ADMIN; without it the limit has to do. */

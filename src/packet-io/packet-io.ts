@@ -1,5 +1,6 @@
 /** Where frames come from and go to. One interface for a kernel socket, libpcap, memory and capture files. */
 import type { BpfInstruction } from '../wire/bpf.ts';
+import type { FastPath } from '../wire/fast-path.ts';
 import type { PacketBatch } from '../wire/packet-batch.ts';
 import type { Claims } from './claims.ts';
 
@@ -51,6 +52,8 @@ export interface PacketIo {
   readonly filters?: boolean;
   /** Only of back ends that take frames away from the host's stack: what they may take. */
   readonly claims?: Claims | undefined;
+  /** For flows that need no decision any more; absent or `null`: there is none. */
+  readonly fastPath?: FastPath | null;
   readonly counters: PacketIoCounters;
   /** The same link by link, with the state of each ring. Asked about once a second; absent where nobody keeps them. */
   linkCounters?(): readonly LinkCounters[];
@@ -91,6 +94,8 @@ export interface PacketIoOptions {
   readonly ringSlots?: number;
   /** How XDP programs are attached. Absent: `generic`, which works with every driver. */
   readonly xdpMode?: 'generic' | 'native';
+  /** Whether there shall be a fast path where the kernel has one. Absent: no. */
+  readonly fastPath?: boolean;
   /** XDP programs take every frame, not only those that were claimed: for tests of that back end. */
   readonly xdpTakesAll?: boolean;
 }

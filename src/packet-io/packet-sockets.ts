@@ -6,14 +6,17 @@
 import { type Libc, LibcError, POLLERR, POLLIN } from '../native/libc.ts';
 import { NativeMemory, type SharedMemory } from '../native/native-memory.ts';
 import { readPacketDrops, setPacketFilter, takeSocketError, VNET_HEADER_BYTES } from '../native/packet-socket.ts';
+import type { FastPath } from '../wire/fast-path.ts';
 import { FrameFlag, type PacketBatch } from '../wire/packet-batch.ts';
 import { completeChecksum } from '../wire/segment.ts';
 import { AdaptiveSpin } from './adaptive-spin.ts';
 import type { Claims } from './claims.ts';
 import { countTransmitError, createCounters, createLinkCounters } from './counters.ts';
+import { KernelFastPath } from './fast-path/kernel-fast-path.ts';
 import type { FrameSender } from './frame-sender.ts';
 import { LinkSender } from './link-sender.ts';
 import { clearHeader, type OffloadHeaders } from './offload-headers.ts';
+import { takeOffOrphans } from './orphans.ts';
 import {
   type FrameFilter,
   type Link,
@@ -113,9 +116,10 @@ export class PacketSockets<A extends Arena> implements PacketIo {
   #framesSinceWait = 0;
   #closed = false;
   #filter: FrameFilter = null;
+  #fastPath: KernelFastPath | null;
 
   /** `name`: that of the back end, for errors. */
-  constructor(name: string, libc: Libc, reception: Reception<A>, { spinUs = 0 }: PacketIoOptions) {
+  constructor(name: string, libc: Libc, reception: Reception<A>, { spinUs = 0, fastPath = false }: PacketIoOptions) {
     this.#name = name;
     this.#libc = libc;
     this.#reception = reception;
@@ -123,6 +127,7 @@ export class PacketSockets<A extends Arena> implements PacketIo {
     this.#scratch = new NativeMemory(libc, SCRATCH_BYTES);
     this.#pollFds = new NativeMemory(libc, 4096);
     this.wakeFd = libc.eventfd();
+    this.#fastPath = fastPath ? openFastPath(libc) : null;
     this.#listPollFds();
   }
 
@@ -172,6 +177,21 @@ export class PacketSockets<A extends Arena> implements PacketIo {
     this.#links.push(attached);
     this.#byIndex.set(link.index, attached);
     this.#listPollFds();
+    this.#serveFlows(link, source.fd);
+  }
+
+  get fastPath(): FastPath | null {
+    return this.#fastPath?.flows ?? null;
+  }
+
+  /** A link without is no error: its frames come to the engine, all of them. */
+  #serveFlows({ index, loopback, toHost = false }: Link, fd: number): void {
+    if (loopback || toHost || this.#filter !== null) return;
+    try {
+      this.#fastPath?.serve(index, fd);
+    } catch (error) {
+      if (!(error instanceof LibcError)) throw error;
+    }
   }
 
   #open(link: Link, counters: LinkCounters): LinkSource<A> {
@@ -189,6 +209,7 @@ export class PacketSockets<A extends Arena> implements PacketIo {
     if (attached === undefined) return;
     this.#readDrops(attached);
     this.#emptyFramesOf(linkIndex);
+    this.#fastPath?.leave(linkIndex);
     attached.source.close();
     this.#byIndex.delete(linkIndex);
     this.#links = this.#links.filter((each) => each !== attached);
@@ -220,6 +241,8 @@ export class PacketSockets<A extends Arena> implements PacketIo {
 
   #setFilters(program: FrameFilter): void {
     this.#filter = program;
+    // A socket has one filter: whoever chooses frames does without a fast path.
+    for (const { link } of this.#links) this.#fastPath?.leave(link.index);
     for (const { source, link } of this.#links) setPacketFilter(this.#libc, source.fd, link.loopback, program);
   }
 
@@ -373,6 +396,8 @@ export class PacketSockets<A extends Arena> implements PacketIo {
     if (this.#closed) return;
     this.#closed = true;
     for (const each of this.links) this.detach(each.index);
+    this.#fastPath?.close();
+    this.#fastPath = null;
     this.#reception.close?.();
     this.#libc.close(this.wakeFd);
   }
@@ -404,5 +429,15 @@ export class PacketSockets<A extends Arena> implements PacketIo {
     } catch {
       // A link that has gone has nothing left to report.
     }
+  }
+}
+
+/** `null` where the kernel has none; `fastPathRefused` says why. */
+function openFastPath(libc: Libc): KernelFastPath | null {
+  takeOffOrphans(libc, 'tcx');
+  try {
+    return new KernelFastPath(libc);
+  } catch {
+    return null;
   }
 }

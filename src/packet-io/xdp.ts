@@ -7,13 +7,13 @@ import { getLibc, type Libc, LibcError } from '../native/libc.ts';
 import { NativeReserve } from '../native/native-reserve.ts';
 import { packetRingRefused } from '../native/packet-ring.ts';
 import { createXdpSocket, registerUmem } from '../native/xdp-socket.ts';
+import { takeOffOrphans } from './orphans.ts';
 import type { PacketIoKind, PacketIoOptions } from './packet-io.ts';
 import { nativeProvider, openPacketSockets, packetSocketsUnavailable } from './packet-socket-kind.ts';
 import type { Reception } from './packet-sockets.ts';
 import { RESERVE_BYTES, type RingArena, ringReception } from './ring-source.ts';
 import { ClaimMaps } from './xdp/claim-maps.ts';
 import { FRAME_MEMORY_BYTES, FrameMemory } from './xdp/frame-memory.ts';
-import { takeOffOrphans } from './xdp/orphans.ts';
 import { xdpProgram } from './xdp/xdp-program.ts';
 import { XdpSender } from './xdp/xdp-sender.ts';
 import { XdpSource } from './xdp/xdp-source.ts';
@@ -29,7 +29,7 @@ export const xdp: PacketIoKind = {
 
 /** Throws a LibcError where the kernel has no BPF maps for us. One at a time in a process. */
 function xdpReception(libc: Libc, options: PacketIoOptions): Reception<RingArena> {
-  takeOffOrphans(libc);
+  takeOffOrphans(libc, 'xdp');
   const reserve = new NativeReserve(libc, RESERVE_BYTES);
   const ring = ringReception(libc, options, reserve);
   const bpf = new Bpf(libc);
@@ -62,7 +62,8 @@ function xdpRefused(libc: Libc): string | null {
     opened.push(sockets);
     const options = { mac: new Uint8Array(6), frameBytesMax: 1500, takesAll: false, passesUnfinished: true };
     opened.push(
-      bpf.loadXdpProgram(
+      bpf.loadProgram(
+        'xdp',
         xdpProgram({ claims: maps.claims, hostAddresses: maps.hostAddresses, sockets }, options),
         'uipvs_probe',
       ),

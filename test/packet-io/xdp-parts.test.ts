@@ -1,7 +1,7 @@
 /** The parts of the back end `xdp` that need no kernel: who has which chunk, and the assembler. */
 import { describe, expect, test } from 'vitest';
-import { EbpfAssembler } from '../../src/wire/ebpf.ts';
 import { Chunks } from '../../src/packet-io/xdp/chunks.ts';
+import { EbpfAssembler } from '../../src/wire/ebpf.ts';
 import { runXdp } from './support/bpf-interpreter.ts';
 
 describe('chunks', () => {

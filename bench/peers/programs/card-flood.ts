@@ -42,7 +42,7 @@ const frame = udpFrame({
 
 const libc = getLibc();
 const bpf = new Bpf(libc);
-const program = bpf.loadXdpProgram(generator(), 'card_flood');
+const program = bpf.loadProgram('xdp', generator(), 'card_flood');
 const memory = new NativeMemory(libc, 4096);
 memory.bytes.set(frame, FRAME_AT);
 memory.view.setUint32(CONTEXT_AT + 4, FRAME_BYTES, true);

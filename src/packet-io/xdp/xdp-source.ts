@@ -74,7 +74,7 @@ export class XdpSource implements LinkSource<RingArena> {
           passesUnfinished: options.xdpMode !== 'native',
         },
       );
-      const program = bpf.loadXdpProgram(instructions, 'uipvs');
+      const program = bpf.loadProgram('xdp', instructions, 'uipvs');
       this.#descriptors.unshift(program);
       this.#descriptors.unshift(bpf.attachXdp(program, index, options.xdpMode ?? 'generic'));
       return null;

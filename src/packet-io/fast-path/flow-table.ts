@@ -1,0 +1,127 @@
+/** The flows of the fast path and what they have carried: maps that the programs ask, and records we both have mapped. */
+import type { Bpf } from '../../native/bpf.ts';
+import type { Libc } from '../../native/libc.ts';
+import { NativeReserve } from '../../native/native-reserve.ts';
+import type { FastPath, Flow, FlowCounts } from '../../wire/fast-path.ts';
+import type { FlowMaps } from './flow-programs.ts';
+import { flowKey, KEY4, KEY6, RECORD, writeRecord } from './flow-record.ts';
+
+/** 8 MiB of records. Two a connection. */
+export const FLOWS_MAX = 65_536;
+const NUMBER_BYTES = 4;
+const WORD = 2 ** 32;
+
+export class FlowTable implements FastPath {
+  readonly maps: FlowMaps;
+  readonly #libc: Libc;
+  readonly #bpf: Bpf;
+  readonly #reserve: NativeReserve;
+  readonly #at: number;
+  readonly #words: Uint32Array;
+  /** Milliseconds of the engine's clock at 0 of the kernel's. */
+  readonly #epochMs: number;
+  readonly #keys: (Uint8Array | undefined)[] = [];
+  /** What was told of each flow so far. */
+  readonly #packets: Float64Array;
+  readonly #bytes: Float64Array;
+  /**
+   * Free numbers, oldest first: a frame that is on its way through a program while its flow ends may still be counted,
+   * and that must not be in the record of another.
+   */
+  readonly #free: Uint32Array;
+  #firstFree = 0;
+  #freeCount: number;
+  readonly #number = new Uint8Array(NUMBER_BYTES);
+
+  /** Throws a LibcError: EPERM, ENOMEM, EINVAL (a kernel before 5.5). */
+  constructor(libc: Libc, bpf: Bpf, flowsMax: number = FLOWS_MAX) {
+    this.#libc = libc;
+    this.#bpf = bpf;
+    const opened: number[] = [];
+    const create = (...[type, keyBytes, valueBytes]: ['hash' | 'array', number, number]): number => {
+      const map = bpf.createMap({ type, keyBytes, valueBytes, entriesMax: flowsMax });
+      opened.push(map);
+      return map;
+    };
+    try {
+      const flows4 = create('hash', KEY4.bytes, NUMBER_BYTES);
+      const flows6 = create('hash', KEY6.bytes, NUMBER_BYTES);
+      const records = create('array', NUMBER_BYTES, RECORD.length);
+      this.maps = { flows4, flows6, records };
+      this.#reserve = new NativeReserve(libc, flowsMax * RECORD.length);
+      this.#at = this.#reserve.layRing(records, flowsMax * RECORD.length);
+    } catch (error) {
+      for (const map of opened) libc.close(map);
+      throw error;
+    }
+    this.#words = new Uint32Array(this.#reserve.buffer);
+    // Both clocks are the system's monotonic one; Node's begins with the thread.
+    this.#epochMs = performance.now() - Number(process.hrtime.bigint() / 1000n) / 1000;
+    this.#packets = new Float64Array(flowsMax);
+    this.#bytes = new Float64Array(flowsMax);
+    this.#free = Uint32Array.from({ length: flowsMax }, (_, number) => number);
+    this.#freeCount = flowsMax;
+  }
+
+  add(flow: Flow): number {
+    if (this.#freeCount === 0) return -1;
+    const number = this.#free[this.#firstFree] as number;
+    writeRecord(this.#reserve.bytes, this.#recordAt(number), flow);
+    this.#packets[number] = 0;
+    this.#bytes[number] = 0;
+    const key = flowKey(flow);
+    new DataView(this.#number.buffer).setUint32(0, number, true);
+    if (!this.#bpf.addEntry(mapOf(this.maps, key), key, this.#number)) return -1;
+    this.#firstFree = (this.#firstFree + 1) % this.#free.length;
+    this.#freeCount--;
+    this.#keys[number] = key;
+    return number;
+  }
+
+  remove(flow: number): void {
+    const key = this.#keys[flow];
+    if (key === undefined) return;
+    this.#keys[flow] = undefined;
+    this.#bpf.deleteEntry(mapOf(this.maps, key), key);
+    this.#free[(this.#firstFree + this.#freeCount++) % this.#free.length] = flow;
+  }
+
+  take(flow: number, counts: FlowCounts): boolean {
+    const at = this.#recordAt(flow);
+    const packets = this.#read(at + RECORD.packets);
+    const before = this.#packets[flow] as number;
+    if (packets === before) return false;
+    const bytes = this.#read(at + RECORD.bytes);
+    counts.packets = packets - before;
+    counts.bytes = bytes - (this.#bytes[flow] as number);
+    counts.lastMs = this.#epochMs + this.#read(at + RECORD.lastNs) / 1e6;
+    this.#packets[flow] = packets;
+    this.#bytes[flow] = bytes;
+    return true;
+  }
+
+  /** Programs that are attached keep the maps. */
+  close(): void {
+    this.#reserve.lift(this.#at, this.#free.length * RECORD.length);
+    for (const map of Object.values(this.maps)) this.#libc.close(map);
+  }
+
+  #recordAt(flow: number): number {
+    return this.#at + flow * RECORD.length;
+  }
+
+  /** A number of 64 bits that others add to. */
+  #read(at: number): number {
+    const words = this.#words;
+    const place = at >> 2;
+    for (;;) {
+      const high = words[place + 1] as number;
+      const low = words[place] as number;
+      if (words[place + 1] === high) return high * WORD + low;
+    }
+  }
+}
+
+function mapOf({ flows4, flows6 }: FlowMaps, key: Uint8Array): number {
+  return key.length === KEY4.bytes ? flows4 : flows6;
+}

@@ -1,0 +1,26 @@
+/**
+ * A worker thread that was ended from outside closes nothing. Its BPF programs would go on taking frames for sockets
+ * that nobody reads, so its successor in the same process takes them off first. Source: proc(5), "fdinfo".
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import type { Libc } from '../native/libc.ts';
+
+/** Takes off every program of that kind that this process holds on an interface. Returns how many there were. */
+export function takeOffOrphans(libc: Libc, kind: 'xdp' | 'tcx'): number {
+  let closed = 0;
+  for (const fd of readdirSync('/proc/self/fdinfo')) {
+    if (!isLinkOf(fd, kind)) continue;
+    libc.close(Number(fd));
+    closed++;
+  }
+  return closed;
+}
+
+function isLinkOf(fd: string, kind: string): boolean {
+  try {
+    return new RegExp(`^link_type:\\s*${kind}$`, 'm').test(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'));
+  } catch {
+    // The descriptor that was open for reading the folder.
+    return false;
+  }
+}
