@@ -12,6 +12,8 @@ export interface OpenedDataPlane {
   readonly ioPassedOver?: readonly string[];
   /** What its system calls go through, or `null` when that does not matter. */
   readonly ffi?: string | null;
+  /** `on`, or why no fast path carries packets of established connections. Absent: it knows no such thing. */
+  readonly fastPath?: string;
   /** Names of the links it serves. */
   readonly links: readonly string[];
   /** Settings of net.ipv4.vs that it starts with, and where each comes from. */

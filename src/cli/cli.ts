@@ -14,6 +14,8 @@ export interface BackEnd {
   unavailable(): Promise<string | null>;
   /** What its system calls go through here, or `null`. */
   provider?(): string | null;
+  /** `null`: it has a fast path here; otherwise why not. Absent: it has none anywhere. */
+  fastPathRefused?(): string | null;
 }
 
 export interface GuardTools {

@@ -7,6 +7,7 @@ import { type CommandDescription, type Output, readOptions, wholeNumber } from '
 
 export const IO_NAMES = ['packet-ring', 'packet-mmsg', 'pcap', 'xdp', 'macvtap'] as const;
 const XDP_MODES = ['generic', 'native'] as const;
+const FAST_PATHS = ['auto', 'off'] as const;
 
 /** Measured on two processors that client, servers and balancer share: see the README of `packet-io`. */
 const SPIN_US_DEFAULT = 0;
@@ -24,6 +25,8 @@ export interface DaemonCommandLine {
   /** Microseconds to look for frames before sleeping, at most. */
   readonly spinUs: number;
   readonly bypassQueue: boolean;
+  /** `auto`: where the kernel can, it carries the packets of connections that need no decision any more. */
+  readonly fastPath: (typeof FAST_PATHS)[number];
   /** Frames that wait for us in each receive ring, about. */
   readonly ringSlots: number;
   /** Workers that share the traffic; of the packet engine. */
@@ -75,6 +78,14 @@ export const UIPVSD: CommandDescription = {
     {
       flags: '--bypass-queue',
       description: 'hand packets to the network card past its queueing discipline (tc) and nftables egress hooks',
+    },
+    {
+      flags: '--fast-path <auto or off>',
+      description:
+        'auto: packets of established connections are rewritten by a BPF program of uipvsd in the kernel (Linux 6.6 or ' +
+        'newer; packet-ring and packet-mmsg); off: the engine sees every packet',
+      choices: FAST_PATHS,
+      preset: 'auto',
     },
     {
       flags: '--ring-slots <count>',
@@ -178,6 +189,7 @@ export async function readDaemonOptions(
     io: (options['io'] as DaemonCommandLine['io'] | undefined) ?? null,
     spinUs: options['spinUs'] as number,
     bypassQueue: options['bypassQueue'] === true,
+    fastPath: options['fastPath'] as DaemonCommandLine['fastPath'],
     ringSlots: options['ringSlots'] as number,
     shards: options['shards'] as number,
     xdpMode: options['xdpMode'] as DaemonCommandLine['xdpMode'],

@@ -1,6 +1,6 @@
 /** `uipvs io`: which ways of reading and writing packets work on this host, and how does the one in use fare? */
 import type { DaemonStatus } from '../control/api.ts';
-import type { LinkCounters } from '../model/commands.ts';
+import type { FastPathCounters, LinkCounters } from '../model/commands.ts';
 import { type BackEnd, type Cli, toJson, withDaemon } from './cli.ts';
 import type { Word } from './command-line.ts';
 import { draw, WATCH_OPTION } from './watch.ts';
@@ -12,6 +12,8 @@ interface BackEndReport {
   readonly available: boolean;
   readonly reason: string | null;
   readonly ffi: string | null;
+  /** `on`, or why the engine sees every packet. */
+  readonly fastPath: string;
 }
 
 /** One look at the daemon's links. */
@@ -19,6 +21,9 @@ interface LinksReport {
   readonly io: unknown;
   readonly ioPassedOver: unknown;
   readonly ffi: unknown;
+  /** `on`, or why there is none; then what it carries. */
+  readonly fastPath: unknown;
+  readonly fast: (FastPathCounters & { readonly perSecond: number }) | null;
   /** Since the look before; 0 at the first. */
   readonly intervalSeconds: number;
   readonly links: readonly LinkReport[];
@@ -44,18 +49,20 @@ export function ioWord(cli: Cli): Word {
   thread          any, or main: then the daemon runs it in a process of its own
   available       whether it works here, for this user
   reason          why not, with the way out; null when it works
+  fastPath        on, or why the engine sees every packet: see \`uipvsd --fast-path\`
   ffi             what its system calls go through (koffi, or node:ffi of Node 26; UIPVS_FFI=koffi or node chooses)
 
 The exit code is 0 when at least one of them works.
 
-With --watch the running daemon is asked. A row for each link:
+With --watch the running daemon is asked: what the fast path carries, and a row for each link:
   received, sent  frames a second
   dropped         frames a second that the kernel threw away because they were not read in time
   errors          frames a second that the link refused; behind it since it is served, by reason
   ring            frames that wait to be read, the most that were seen waiting, and the room
   AF_XDP          back end xdp: how the XDP program is attached, and frames that went past the host's stack both ways;
                   or why there are none
-Keys of --json --watch, one line a second: io, ioPassedOver, ffi, intervalSeconds, links (link, received, transmitted,
+Keys of --json --watch, one line a second: io, ioPassedOver, ffi, fastPath, fast { connections,
+packets, bytes, perSecond } or null, intervalSeconds, links (link, received, transmitted,
 receiveDrops, transmitErrors by reason, ring { waiting, peak, slots } or null, perSecond; back end xdp: xdp { mode,
 received, transmitted } or { refused }).
 
@@ -76,46 +83,71 @@ async function listBackEnds(cli: Cli, json: boolean): Promise<number> {
 async function examine(backEnd: BackEnd): Promise<BackEndReport> {
   const { name, summary, thread } = backEnd;
   const reason = await backEnd.unavailable();
-  return { name, summary, thread, available: reason === null, reason, ffi: backEnd.provider?.() ?? null };
+  return {
+    name,
+    summary,
+    thread,
+    available: reason === null,
+    reason,
+    ffi: backEnd.provider?.() ?? null,
+    fastPath: reason === null ? fastPathOf(backEnd) : 'the back end does not work here',
+  };
 }
 
-function formatBackEnd({ name, summary, available, reason, ffi }: BackEndReport): string {
+function fastPathOf({ name, fastPathRefused }: BackEnd): string {
+  return fastPathRefused === undefined ? `${name} has none` : (fastPathRefused() ?? 'on');
+}
+
+function formatBackEnd({ name, summary, available, reason, ffi, fastPath }: BackEndReport): string {
   const verdict = available ? 'works here' : `does not work here: ${reason}`;
   const through = available && ffi !== null ? `, through ${ffi}` : '';
-  return `${name.padEnd(14)} ${summary}\n${' '.repeat(15)}${verdict}${through}\n`;
+  const fast = available ? `; ${fastPath === 'on' ? 'with fast path' : `no fast path: ${fastPath}`}` : '';
+  return `${name.padEnd(14)} ${summary}\n${' '.repeat(15)}${verdict}${through}${fast}\n`;
 }
 
 function watchLinks(cli: Cli, json: boolean): Promise<number> {
   return withDaemon(cli, async (daemon) => {
     const { settings } = (await daemon.status()).daemon;
-    let before: { readonly atMs: number; readonly links: readonly LinkCounters[] } | null = null;
+    let before: Look | null = null;
     return draw(cli, true, async (canvas) => {
       const { links } = await daemon.execute<'getLinkCounters'>({ name: 'getLinkCounters' });
-      const atMs = performance.now();
-      const report = reportOf(settings, links, before, atMs);
-      before = { atMs, links };
+      const { fastPath = null } = await daemon.execute<'getCounters'>({ name: 'getCounters' });
+      const now = { atMs: performance.now(), links, fastPath };
+      const report = reportOf(settings, now, before);
+      before = now;
       await canvas.stdout(json ? toJson(report, true) : formatLinks(report));
     });
   });
 }
 
+interface Look {
+  readonly atMs: number;
+  readonly links: readonly LinkCounters[];
+  readonly fastPath: FastPathCounters | null;
+}
+
 function reportOf(
   settings: DaemonStatus['daemon']['settings'],
-  links: readonly LinkCounters[],
-  before: { readonly atMs: number; readonly links: readonly LinkCounters[] } | null,
-  atMs: number,
+  { atMs, links, fastPath }: Look,
+  before: Look | null,
 ): LinksReport {
   const seconds = before === null ? 0 : (atMs - before.atMs) / 1000;
   return {
     io: settings['io'] ?? null,
     ioPassedOver: settings['ioPassedOver'] ?? [],
     ffi: settings['ffi'] ?? null,
+    fastPath: settings['fastPath'] ?? null,
+    fast: fastPath === null ? null : { ...fastPath, perSecond: fastRate(fastPath, before?.fastPath ?? null, seconds) },
     intervalSeconds: Number(seconds.toFixed(3)),
     links: links.map((link) => ({
       ...link,
       perSecond: ratesOf(link, before?.links.find((known) => known.link === link.link) ?? null, seconds),
     })),
   };
+}
+
+function fastRate(now: FastPathCounters, before: FastPathCounters | null, seconds: number): number {
+  return seconds === 0 || before === null ? 0 : Math.round(Math.max(0, now.packets - before.packets) / seconds);
 }
 
 /** A link that was served anew has begun to count anew: then its figures are those since it was. */
@@ -137,11 +169,17 @@ function errorsOf({ transmitErrors }: LinkCounters): number {
   return Object.values(transmitErrors).reduce((sum, count) => sum + count, 0);
 }
 
-function formatLinks({ io, ffi, ioPassedOver, links }: LinksReport): string {
+function formatLinks({ io, ffi, fastPath, fast, ioPassedOver, links }: LinksReport): string {
   const passedOver = (ioPassedOver as readonly string[]).map((reason) => `not used: ${reason}\n`).join('');
-  const head = `${io}${ffi === null ? '' : `, through ${ffi}`}\n${passedOver}\n`;
+  const head = `${io}${ffi === null ? '' : `, through ${ffi}`}\n${passedOver}${fastText(fastPath, fast)}\n`;
   const titles = row(['LINK', 'RECEIVED/S', 'SENT/S', 'DROPPED/S', 'ERRORS/S', 'RING (PEAK) OF'], 'SINCE SERVED');
   return head + titles + links.map(formatLink).join('');
+}
+
+function fastText(fastPath: unknown, fast: LinksReport['fast']): string {
+  if (fast === null) return fastPath === null ? '' : `fast path: ${fastPath}\n`;
+  const { connections, packets, perSecond } = fast;
+  return `fast path: ${connections} connections, ${perSecond} packets/s, ${packets} so far\n`;
 }
 
 function formatLink(link: LinkReport): string {

@@ -45,6 +45,7 @@ async function serve(options: DaemonCommandLine, parts: DaemonParts, logger: Log
   let io = '';
   let passedOver: readonly string[] = [];
   let ffi: string | null = null;
+  let fastPath: string | undefined;
   let links: readonly string[] = [];
   let sysctl: readonly string[] = [];
   const daemon = await startDaemon(
@@ -54,6 +55,7 @@ async function serve(options: DaemonCommandLine, parts: DaemonParts, logger: Log
       io = opened.io;
       passedOver = opened.ioPassedOver ?? [];
       ffi = opened.ffi ?? null;
+      fastPath = opened.fastPath;
       sysctl = opened.sysctl;
       return opened.dataPlane;
     },
@@ -65,6 +67,7 @@ async function serve(options: DaemonCommandLine, parts: DaemonParts, logger: Log
         io,
         ...(passedOver.length === 0 ? {} : { ioPassedOver: passedOver }),
         ...(ffi === null ? {} : { ffi }),
+        ...(fastPath === undefined ? {} : { fastPath }),
         links,
         ...(shards === 1 ? {} : { shards }),
         sourceNat,

@@ -1,7 +1,7 @@
 /** `uipvs status`: is it running, and what has it done? */
 import type { DaemonStatus } from '../control/api.ts';
 import { walkServices } from '../control/pages.ts';
-import type { EngineCounters, ShardStatus } from '../model/commands.ts';
+import type { EngineCounters, FastPathCounters, ShardStatus } from '../model/commands.ts';
 import { IpvsError } from '../model/errors.ts';
 import type { SourceNatReport } from '../model/source-nat-rule.ts';
 import type { Rates, Statistics } from '../model/statistics.ts';
@@ -32,7 +32,8 @@ export function statusWord(cli: Cli): Word {
   sourceNat     inForce (conntrack is on), and rules: MASQUERADE and SNAT rules of the host's POSTROUTING chains, each
                 with origin, text, hits (connections translated by it), concerned (it could match a destination), and
                 problem: null, or what of it is not understood; or null
-  counters      frames by verdict, drops and passes by reason, connections, connectionsMax; with uipvsd --shards also
+  counters      frames by verdict, drops and passes by reason, connections, connectionsMax; with a
+                fast path fastPath: connections, packets, bytes; with uipvsd --shards also
                 shards: shard, connections, frames (own, shared, foreign), steering, replaced; or null`,
     run: ({ json, watch }) =>
       withDaemon(cli, (daemon) =>
@@ -74,7 +75,9 @@ function formatReport(report: Report): string {
     ['namespace', `${daemon.namespace}`],
     ['socket', daemon.socket],
     ['data plane', report.capabilities.name],
-    ...Object.entries(daemon.settings).map(([name, value]): [string, string] => [name, formatSetting(value)]),
+    ...Object.entries(daemon.settings)
+      .filter(([name, value]) => name !== 'fastPath' || value !== 'on')
+      .map(([name, value]): [string, string] => [name, formatSetting(value)]),
     ['services', `${report.services}, destinations ${report.destinations}`],
     ['connections', counters === null ? 'not counted' : connectionsText(counters)],
     ['scheduled', `${statistics.connections} connections, ${rates.connectionsPerSecond} a second`],
@@ -91,6 +94,7 @@ function formatReport(report: Report): string {
       ['passed on', formatCounts(counters.passes)],
     );
   }
+  if (counters?.fastPath !== undefined) lines.push(['fast path', fastPathText(counters.fastPath)]);
   if (counters?.shards !== undefined) lines.push(...shardLines(counters.shards));
   if (report.sourceNat !== null) lines.push(...sourceNatLines(report.sourceNat));
   return lines.map(([name, value]) => `${name.padEnd(15)} ${value}\n`).join('');
@@ -98,6 +102,10 @@ function formatReport(report: Report): string {
 
 function connectionsText({ connections, connectionsMax }: EngineCounters): string {
   return connectionsMax === 0 ? String(connections) : `${connections} of ${connectionsMax} at most`;
+}
+
+function fastPathText({ connections, packets, bytes }: FastPathCounters): string {
+  return `${connections} connections now; so far ${packets} packets, ${bytes} bytes in the kernel`;
 }
 
 function shardLines(shards: readonly ShardStatus[]): [string, string][] {

@@ -117,6 +117,8 @@ export interface PacketIoKind {
   /** Several workers may read the same links, each the frames it is told to. */
   readonly sharable?: true;
   open(options?: PacketIoOptions): Promise<PacketIo>;
+  /** `null`: it has a fast path here; otherwise why not, as one sentence. Absent: it has none anywhere. */
+  fastPathRefused?(): string | null;
   /** How this process reaches the system's calls, or `null` when it does not matter. */
   provider?(): string | null;
 }

@@ -1,5 +1,6 @@
 /** The back end `packet-mmsg`: packet sockets read with recvmmsg(2). */
 import { getLibc } from '../native/libc.ts';
+import { fastPathRefused } from './fast-path/kernel-fast-path.ts';
 import { mmsgReception } from './mmsg-source.ts';
 import type { PacketIoKind } from './packet-io.ts';
 import { nativeProvider, openPacketSockets, packetSocketsUnavailable } from './packet-socket-kind.ts';
@@ -11,5 +12,6 @@ export const packetMmsg: PacketIoKind = {
   sharable: true,
   unavailable: packetSocketsUnavailable,
   provider: nativeProvider,
+  fastPathRefused: () => fastPathRefused(getLibc()),
   open: (options = {}) => openPacketSockets('packet-mmsg', options, () => mmsgReception(getLibc(), options)),
 };

@@ -1,6 +1,7 @@
 /** The back end `packet-ring`: packet sockets whose frames come in memory shared with the kernel. The fastest. */
 import { getLibc } from '../native/libc.ts';
 import { packetRingRefused } from '../native/packet-ring.ts';
+import { fastPathRefused } from './fast-path/kernel-fast-path.ts';
 import type { PacketIoKind } from './packet-io.ts';
 import { nativeProvider, openPacketSockets, packetSocketsUnavailable } from './packet-socket-kind.ts';
 import { ringReception } from './ring-source.ts';
@@ -12,5 +13,6 @@ export const packetRing: PacketIoKind = {
   sharable: true,
   unavailable: async () => (await packetSocketsUnavailable()) ?? packetRingRefused(getLibc()),
   provider: nativeProvider,
+  fastPathRefused: () => fastPathRefused(getLibc()),
   open: (options = {}) => openPacketSockets('packet-ring', options, () => ringReception(getLibc(), options)),
 };

@@ -11,6 +11,8 @@ interface BackEnd {
   readonly name: string;
   readonly available: boolean;
   readonly reason: string | null;
+  /** `on`, or why the engine sees every packet. */
+  readonly fastPath: string;
 }
 
 const SERVICES = [
@@ -32,9 +34,14 @@ export async function findUipvsPeers(): Promise<Peer[]> {
   const { stdout } = await runCommand([...packageProgram('uipvs'), 'io', '--json']);
   const packets: readonly Ability[] = ['packets', 'tcp', 'udp'];
   const backEnds = JSON.parse(stdout) as readonly BackEnd[];
-  const peers = backEnds.map(({ name, available, reason }) =>
-    uipvs(name, `uipvs, NAT, ${name}`, ['--io', name], packets, available ? null : (reason ?? 'not available here')),
-  );
+  const peers = backEnds.flatMap(({ name, available, reason, fastPath }, place) => {
+    const absent = available ? null : (reason ?? 'not available here');
+    const plain = uipvs(name, `uipvs, NAT, ${name}`, ['--io', name], packets, absent);
+    // What the engine does by itself shows beside the default.
+    if (place > 0 || fastPath !== 'on') return [plain];
+    const words = ['--io', name, '--fast-path', 'off'];
+    return [plain, uipvs(`${name}-engine`, `uipvs, NAT, ${name}, --fast-path off`, words, packets, absent)];
+  });
   const help = await runCommand([...packageProgram('uipvsd'), '--help']);
   // A back end may be a data plane of the same name as well.
   const named = new Set(['auto', 'packet', ...peers.map(({ name }) => name)]);

@@ -51,6 +51,7 @@ export async function openPacketEngine(
       bypassQueue: options.bypassQueue,
       ringSlots: options.ringSlots,
       xdpMode: options.xdpMode,
+      fastPath: options.fastPath === 'auto',
     },
     connectionsMax: options.connectionsMax,
     sourceNat: options.sourceNat,
@@ -67,6 +68,7 @@ export async function openPacketEngine(
       io: dataPlane.io,
       ioPassedOver: dataPlane.ioPassedOver,
       ffi: dataPlane.ffi,
+      fastPath: dataPlane.fastPath,
       links: links
         .map(({ name }) => name)
         .filter((name) => name !== ENGINE_LINK_NAME)

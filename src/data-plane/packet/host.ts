@@ -3,7 +3,7 @@ import { randomInt } from 'node:crypto';
 import { CONNECTIONS_MAX_DEFAULT } from '../../model/limits.ts';
 import type { SourceNat } from '../../model/service.ts';
 import { LIVE_KINDS } from '../../packet-io/index.ts';
-import type { PacketIoOptions } from '../../packet-io/packet-io.ts';
+import type { PacketIoKind, PacketIoOptions } from '../../packet-io/packet-io.ts';
 import { PACKET_ENGINE_CAPABILITIES } from '../capabilities.ts';
 import { createLoadBoard } from '../steering/load-board.ts';
 import type { ShardPlace } from '../steering/shard.ts';
@@ -47,10 +47,16 @@ export async function startPacketDataPlane(options: PacketDataPlaneOptions): Pro
   options.log.info(
     `frames are carried by ${kind.name}: ${kind.summary}${ffi === null ? '' : `; calls go through ${ffi}`}`,
   );
+  const fastPath = fastPathOf(kind, options.ioOptions?.fastPath === true, shards);
+  options.log.info(
+    fastPath === 'on'
+      ? 'established connections are carried by the fast path in the kernel'
+      : `the engine sees every packet: ${fastPath}`,
+  );
   const loads = createLoadBoard(shards);
   const start: WorkerStart = {
     io: kind.name,
-    ioOptions: options.ioOptions ?? {},
+    ioOptions: { ...options.ioOptions, fastPath: fastPath === 'on' },
     seed: randomInt(2 ** 32),
     connectionsMax: Math.ceil((options.connectionsMax ?? CONNECTIONS_MAX_DEFAULT) / shards),
     sourceNat: options.sourceNat ?? 'none',
@@ -61,6 +67,7 @@ export async function startPacketDataPlane(options: PacketDataPlaneOptions): Pro
     io: kind.name,
     ioPassedOver: passedOver,
     ffi,
+    fastPath,
     shards,
     startWorker: (shard) =>
       new WorkerSession(
@@ -73,6 +80,14 @@ export async function startPacketDataPlane(options: PacketDataPlaneOptions): Pro
     tap: kind.tap ?? false,
     log: options.log,
   });
+}
+
+/** `on`, or why there is none. */
+function fastPathOf(kind: PacketIoKind, wanted: boolean, shards: number): string {
+  if (!wanted) return 'off';
+  if (kind.fastPathRefused === undefined) return `${kind.name} has no fast path`;
+  if (shards > 1) return 'shards have no fast path';
+  return kind.fastPathRefused() ?? 'on';
 }
 
 /** What is random must not be the same in all of them. */

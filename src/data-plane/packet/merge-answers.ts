@@ -101,12 +101,22 @@ function mergeHelpers(lists: readonly (readonly HelperStatus[])[]): HelperStatus
 
 function mergeCounters(counters: readonly EngineCounters[]): EngineCounters {
   const shards = counters.flatMap((each) => each.shards ?? []);
+  const fastPaths = counters.flatMap((each) => each.fastPath ?? []);
   return {
     verdicts: sums(counters.map(({ verdicts }) => verdicts)),
     drops: sums(counters.map(({ drops }) => drops)),
     passes: sums(counters.map(({ passes }) => passes)),
     connections: sum(counters.map(({ connections }) => connections)),
     connectionsMax: sum(counters.map(({ connectionsMax }) => connectionsMax)),
+    ...(fastPaths.length === 0
+      ? {}
+      : {
+          fastPath: {
+            connections: sum(fastPaths.map(({ connections }) => connections)),
+            packets: sum(fastPaths.map(({ packets }) => packets)),
+            bytes: sum(fastPaths.map(({ bytes }) => bytes)),
+          },
+        }),
     ...(shards.length === 0 ? {} : { shards }),
   };
 }

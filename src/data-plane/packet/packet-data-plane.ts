@@ -38,6 +38,8 @@ export interface PacketDataPlaneParts {
   readonly ioPassedOver: readonly string[];
   /** What the back end's system calls go through, or `null`. */
   readonly ffi: string | null;
+  /** `on`, or why no fast path carries packets of established connections. */
+  readonly fastPath: string;
   /** Starts one worker; called again for each replacement. */
   readonly startWorker: (shard: number) => WorkerSession;
   /** How many workers share the work, each with clients of its own. Absent: one. */
@@ -61,6 +63,8 @@ export class PacketDataPlane implements DataPlane {
   readonly ioPassedOver: readonly string[];
   /** What the back end's system calls go through, or `null`. */
   readonly ffi: string | null;
+  /** `on`, or why no fast path carries packets of established connections. */
+  readonly fastPath: string;
   /** Workers that share the work. */
   readonly shards: number;
   readonly #parts: PacketDataPlaneParts;
@@ -84,6 +88,7 @@ export class PacketDataPlane implements DataPlane {
     this.io = parts.io;
     this.ioPassedOver = parts.ioPassedOver;
     this.ffi = parts.ffi;
+    this.fastPath = parts.fastPath;
     this.shards = parts.shards ?? 1;
     this.#parts = parts;
     this.#network = network;

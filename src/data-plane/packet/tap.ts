@@ -30,11 +30,14 @@ export type TapPage = Omit<CapturePage, 'links'>;
 export interface TapOptions {
   /** Microseconds since 1970, by a clock that does not jump. */
   readonly nowUs: () => number;
+  /** Called when the first capture begins, and when the last ends. */
+  readonly onActive?: (active: boolean) => void;
 }
 
 /** All captures of one worker. */
 export class Taps {
   readonly #nowUs: () => number;
+  readonly #onActive: (active: boolean) => void;
   readonly #taps = new Map<string, Tap>();
   /** Frames as they came, in slots of the same size: the engine rewrites them where they lie. */
   #copies = new Uint8Array(0);
@@ -42,8 +45,9 @@ export class Taps {
   readonly #cameBytes: number[] = [];
   readonly #cameFlags: number[] = [];
 
-  constructor({ nowUs }: TapOptions) {
+  constructor({ nowUs, onActive = () => {} }: TapOptions) {
     this.#nowUs = nowUs;
+    this.#onActive = onActive;
   }
 
   get active(): boolean {
@@ -132,12 +136,14 @@ export class Taps {
     }
     const tap = new Tap(filter, wish.snapBytes ?? FRAME_BYTES_MAX, wish.all === true);
     this.#taps.set(wish.id, tap);
+    if (this.#taps.size === 1) this.#onActive(true);
     this.#measure();
     return tap;
   }
 
   #end(id: string): void {
     this.#taps.delete(id);
+    if (this.#taps.size === 0) this.#onActive(false);
     this.#measure();
   }
 

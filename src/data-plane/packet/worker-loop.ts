@@ -9,6 +9,7 @@ import { BATCH_FRAMES } from '../../model/limits.ts';
 import type { NetworkLink, NetworkSnapshot } from '../../model/network.ts';
 import type { RehearsedPacket } from '../../model/packet-trace.ts';
 import { type Link, type PacketIo, PacketIoError } from '../../packet-io/packet-io.ts';
+import type { FastPath } from '../../wire/fast-path.ts';
 import type { PacketEngine } from '../packet-engine.ts';
 import { Shard } from '../steering/shard.ts';
 import { Claimer } from './claimer.ts';
@@ -21,7 +22,8 @@ import { idleWaitMs, sendOutbox, type TurnParts, turn } from './turn.ts';
 export interface WorkerMakers {
   openIo(start: WorkerStart): Promise<PacketIo>;
   /** `shard`: `null` when there are no others. */
-  createEngine(start: WorkerStart, nowMs: number, shard: Shard | null): PacketEngine;
+  /** `fastPath`: `null` when there is none. */
+  createEngine(start: WorkerStart, nowMs: number, shard: Shard | null, fastPath: FastPath | null): PacketEngine;
 }
 
 /** A back end whose `wait` another thread can end by writing eight bytes to an eventfd. */
@@ -33,8 +35,8 @@ export async function runWorker(start: WorkerStart, mailbox: Mailbox, makers: Wo
   const opened = await openOrSayWhy(start, mailbox, makers);
   const shard = start.shard === undefined ? null : new Shard(start.shard, start.sourceNat);
   const io = shard === null ? opened : shard.steer(opened);
-  const engine = makers.createEngine(start, nowMs(), shard);
-  const taps = new Taps({ nowUs });
+  const engine = makers.createEngine(start, nowMs(), shard, shard === null ? (io.fastPath ?? null) : null);
+  const taps = new Taps({ nowUs, onActive: (active) => engine.setFastPath?.(!active) });
   const desk = new Desk(engine, io, mailbox, taps, shard);
   const wakeFd = (io as Partial<Wakeable>).wakeFd ?? null;
   const parts: TurnParts = { engine, io, batch: io.createBatch(BATCH_FRAMES), taps };

@@ -14,13 +14,14 @@ try {
       if (kind === undefined) throw new PacketIoError(`no I/O back end is called ${io}`);
       return kind.open(ioOptions);
     },
-    createEngine: ({ seed, connectionsMax, sourceNat }, nowMs, shard) =>
+    createEngine: ({ seed, connectionsMax, sourceNat }, nowMs, shard, fastPath) =>
       new Engine({
         seed,
         connectionsMax,
         defaultSourceNat: sourceNat,
         nowMs,
         ...(shard === null ? {} : { shard }),
+        ...(fastPath === null ? {} : { fastPath }),
       }),
   });
 } catch {
