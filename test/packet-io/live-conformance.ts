@@ -59,7 +59,7 @@ export function liveConformance(live: LiveSubject): void {
       // The stack takes packets of the loopback network only from itself.
       rig.spaces.exec(rig.director, 'ip', 'address', 'add', '10.117.9.1/32', 'dev', 'lo');
       await rig.agent.order('attach', { link: lo });
-      await rig.agent.order('collectIpv4', { on: true });
+      await rig.agent.order('collectIp', { on: true });
       await rig.agent.order('udpListen', { address: '10.117.9.1', port: 4444 });
       if (live.losesFirstFrame) await rig.agent.order('udpSend', { address: '10.117.9.1', port: 4444, text: 'lost' });
       await rig.agent.order('udpSend', { address: '10.117.9.1', port: 4444, text: 'by the stack' });
@@ -84,7 +84,7 @@ export function liveConformance(live: LiveSubject): void {
       const lo = rig.spaces.link(rig.director, 'lo');
       rig.spaces.exec(rig.director, 'ip', 'address', 'add', '10.117.8.1/32', 'dev', 'lo');
       await rig.agent.order('attach', { link: lo });
-      await rig.agent.order('collectIpv4', { on: true });
+      await rig.agent.order('collectIp', { on: true });
       await rig.agent.order('udpListen', { address: '10.117.8.1', port: 4445 });
       if (live.losesFirstFrame) await rig.agent.order('udpSend', { address: '10.117.8.1', port: 4445, text: 'lost' });
       const sizes = [10, 30_000, 40, 9_000, 9_300, 50_000, 1, 60_000, 1_472];
@@ -100,8 +100,8 @@ export function liveConformance(live: LiveSubject): void {
     test('what the host itself sends over a link is not received', async () => {
       rig.spaces.exec(rig.director, 'ip', 'address', 'add', '10.118.0.1/24', 'dev', 'd0');
       rig.spaces.exec(rig.director, 'ip', 'neigh', 'add', '10.118.0.2', 'lladdr', '02:00:00:00:00:02', 'dev', 'd0');
-      await rig.agent.order('collectIpv4', { on: true });
-      await rig.far.order('collectIpv4', { on: true });
+      await rig.agent.order('collectIp', { on: true });
+      await rig.far.order('collectIp', { on: true });
       await rig.agent.order('udpSend', { address: '10.118.0.2', port: 9, text: 'outward' });
       expect(await collect(rig.outside, 1)).toHaveLength(1);
       await collect(rig.subject, 0);
@@ -138,8 +138,8 @@ export function liveConformance(live: LiveSubject): void {
       const outside = rig.outsideSpace;
       rig.spaces.exec(outside, 'ip', 'address', 'add', '10.117.0.1/24', 'dev', 'o1');
       rig.spaces.exec(outside, 'ip', 'neigh', 'add', '10.117.0.2', 'lladdr', '02:00:00:00:00:02', 'dev', 'o1');
-      await rig.agent.order('collectIpv4', { on: true });
-      await rig.far.order('collectIpv4', { on: true });
+      await rig.agent.order('collectIp', { on: true });
+      await rig.far.order('collectIp', { on: true });
       await rig.far.order('udpSend', { address: '10.117.0.2', port: 9, text: 'from a socket' });
       const [seen] = await collect(rig.subject, 1);
       expect(seen).toMatchObject({ link: rig.links[1], flags: 1, segmentBytes: 0 });
@@ -155,7 +155,7 @@ export function liveConformance(live: LiveSubject): void {
 
     for (const own of [true, false]) {
       test(`cuts a super-frame made by ${own ? 'itself' : 'another'} into frames that fit`, async () => {
-        await rig.far.order('collectIpv4', { on: true });
+        await rig.far.order('collectIp', { on: true });
         const payload = randomBytes(2500);
         const parts = [payload.subarray(0, 1000), payload.subarray(1000, 2000), payload.subarray(2000)];
         const link = rig.links[1]!;

@@ -144,7 +144,7 @@ describe.skipIf(rawRefused !== null)(`pcap: through raw-socket${rawRefused ? ` (
     try {
       rig.spaces.exec(rig.director, 'ip', 'address', 'add', '10.0.0.9/24', 'dev', 'd0');
       rig.spaces.exec(rig.director, 'ip', 'neigh', 'add', '10.0.0.2', 'lladdr', '02:00:00:00:00:77', 'dev', 'd0');
-      await rig.far.order('collectIpv4', { on: true });
+      await rig.far.order('collectIp', { on: true });
       const payload = Buffer.alloc(2500, 'text');
       const frame = packetFrame({ protocol: 'tcp', payload, checksum: 'partial' }).toString('hex');
       expect(await rig.subject.send([{ link: rig.links[0]!, frame, flags: 1, segmentBytes: 1400 }])).toBe(1);

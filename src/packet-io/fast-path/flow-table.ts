@@ -9,6 +9,7 @@ import { flowKey, KEY4, KEY6, RECORD, writeRecord } from './flow-record.ts';
 /** 8 MiB of records. Two a connection. */
 export const FLOWS_MAX = 65_536;
 const NUMBER_BYTES = 4;
+const PAGE_BYTES = 4096;
 const WORD = 2 ** 32;
 
 export class FlowTable implements FastPath {
@@ -17,6 +18,7 @@ export class FlowTable implements FastPath {
   readonly #bpf: Bpf;
   readonly #reserve: NativeReserve;
   readonly #at: number;
+  readonly #length: number;
   readonly #words: Uint32Array;
   /** Milliseconds of the engine's clock at 0 of the kernel's. */
   readonly #epochMs: number;
@@ -48,8 +50,9 @@ export class FlowTable implements FastPath {
       const flows6 = create('hash', KEY6.bytes, NUMBER_BYTES);
       const records = create('array', NUMBER_BYTES, RECORD.length);
       this.maps = { flows4, flows6, records };
-      this.#reserve = new NativeReserve(libc, flowsMax * RECORD.length);
-      this.#at = this.#reserve.layRing(records, flowsMax * RECORD.length);
+      this.#length = Math.ceil((flowsMax * RECORD.length) / PAGE_BYTES) * PAGE_BYTES;
+      this.#reserve = new NativeReserve(libc, this.#length);
+      this.#at = this.#reserve.layRing(records, this.#length);
     } catch (error) {
       for (const map of opened) libc.close(map);
       throw error;
@@ -102,7 +105,7 @@ export class FlowTable implements FastPath {
 
   /** Programs that are attached keep the maps. */
   close(): void {
-    this.#reserve.lift(this.#at, this.#free.length * RECORD.length);
+    this.#reserve.lift(this.#at, this.#length);
     for (const map of Object.values(this.maps)) this.#libc.close(map);
   }
 

@@ -78,6 +78,13 @@ export class Agent {
     });
   }
 
+  /** Ends it as nobody ends a process that should tidy up. */
+  async kill(): Promise<void> {
+    const exited = new Promise((resolve) => this.#child.once('exit', resolve));
+    this.#child.kill('SIGKILL');
+    await exited;
+  }
+
   async stop(): Promise<void> {
     if (this.#ended !== null) return;
     const exited = new Promise((resolve) => this.#child.once('exit', resolve));

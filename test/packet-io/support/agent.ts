@@ -7,6 +7,7 @@ import { Worker } from 'node:worker_threads';
 import { pingOnce } from '../../../src/native/icmp-socket.ts';
 import { LIVE_KINDS } from '../../../src/packet-io/index.ts';
 import type { Link, PacketIo, PacketIoOptions } from '../../../src/packet-io/packet-io.ts';
+import type { Flow } from '../../../src/wire/fast-path.ts';
 import { PacketBatch } from '../../../src/wire/packet-batch.ts';
 import { openSteered } from './steered.ts';
 
@@ -31,7 +32,7 @@ let ownSends: PacketBatch | null = null;
 let bridge: readonly [number, number] | null = null;
 /** Time that each frame costs, so that frames come faster than they are worked off. */
 let costUs = 0;
-let collectIpv4 = false;
+let collectIp = false;
 let paused = false;
 let closed = false;
 let seen: SeenFrame[] = [];
@@ -48,7 +49,7 @@ function turn(): number {
     }
     const start = batch.start[i] as number;
     const type = ((batch.bytes[start + 12] as number) << 8) | (batch.bytes[start + 13] as number);
-    if (type !== EXPERIMENTAL && !(collectIpv4 && type === 0x0800)) continue;
+    if (type !== EXPERIMENTAL && !(collectIp && (type === 0x0800 || type === 0x86dd))) continue;
     seen.push({
       link: ingress,
       frame: Buffer.from(batch.frame(i)).toString('hex'),
@@ -154,7 +155,23 @@ const orders: Record<string, (order: any) => unknown> = {
     seen = [];
     return result;
   },
-  collectIpv4: ({ on }: { on: boolean }) => void (collectIpv4 = on),
+  collectIp: ({ on }: { on: boolean }) => void (collectIp = on),
+  /** Flows of the fast path, MACs as text. */
+  addFlow({
+    flow,
+  }: {
+    flow: Omit<Flow, 'destinationMac' | 'sourceMac'> & { destinationMac: string; sourceMac: string };
+  }) {
+    const destinationMac = Buffer.from(flow.destinationMac, 'hex');
+    return io.fastPath?.add({ ...flow, destinationMac, sourceMac: Buffer.from(flow.sourceMac, 'hex') }) ?? null;
+  },
+  removeFlow: ({ flow }: { flow: number }) => io.fastPath?.remove(flow),
+  /** `null`: nothing since the last time. */
+  takeFlow({ flow }: { flow: number }) {
+    const counts = { packets: 0, bytes: 0, lastMs: 0 };
+    const some = io.fastPath?.take(flow, counts) ?? false;
+    return some ? { ...counts, agoMs: performance.now() - counts.lastMs } : null;
+  },
   bridge(order: { links: [number, number] | null; costUs?: number }) {
     bridge = order.links;
     costUs = order.costUs ?? 0;

@@ -39,8 +39,12 @@ export interface PacketSpec {
   identification?: number;
   source?: readonly number[];
   destination?: readonly number[];
+  sourcePort?: number;
   destinationPort?: number;
+  sourceMac?: string;
   destinationMac?: string;
+  /** Time to live, or hop limit; 64 unless told. */
+  hops?: number;
   /** `complete`, or only the folded pseudo-header sum, or 0. */
   checksum?: 'complete' | 'partial' | 'none';
   /** Zero bytes behind the packet, as Ethernet pads short ones. */
@@ -51,7 +55,7 @@ export interface PacketSpec {
 export function packetFrame(spec: PacketSpec): Buffer {
   const options = spec.tcpOptions ?? new Uint8Array();
   const transport = Buffer.alloc(spec.protocol === 'tcp' ? 20 : 8);
-  transport.writeUInt16BE(40000, 0);
+  transport.writeUInt16BE(spec.sourcePort ?? 40000, 0);
   transport.writeUInt16BE(spec.destinationPort ?? 80, 2);
   if (spec.protocol === 'tcp') {
     transport.writeUInt32BE(spec.sequence ?? 1, 4);
@@ -69,11 +73,11 @@ export function packetFrame(spec: PacketSpec): Buffer {
   if (spec.checksum === 'partial') body.writeUInt16BE(0xffff - referenceChecksum(pseudo), checksumAt);
   else if (spec.checksum !== 'none') body.writeUInt16BE(referenceChecksum(pseudo, body) || 0xffff, checksumAt);
   const ethernet = Buffer.from(
-    `${spec.destinationMac ?? '020000000002'}020000000001${spec.ipv6 ? '86dd' : '0800'}`,
+    `${spec.destinationMac ?? '020000000002'}${spec.sourceMac ?? '020000000001'}${spec.ipv6 ? '86dd' : '0800'}`,
     'hex',
   );
   const header = spec.ipv6
-    ? ipv6Header(number, body.length, source, destination)
+    ? ipv6Header(spec, number, body.length, source, destination)
     : ipv4Header(spec, number, body.length, source, destination);
   return Buffer.concat([ethernet, header, body, Buffer.alloc(spec.padding ?? 0)]);
 }
@@ -84,18 +88,18 @@ function ipv4Header(spec: PacketSpec, protocol: number, length: number, source: 
   header.writeUInt16BE(20 + length, 2);
   header.writeUInt16BE(spec.identification ?? 7, 4);
   header[6] = 0x40;
-  header[8] = 64;
+  header[8] = spec.hops ?? 64;
   header[9] = protocol;
   header.writeUInt16BE(referenceChecksum(header), 10);
   return header;
 }
 
-function ipv6Header(protocol: number, length: number, source: Buffer, destination: Buffer): Buffer {
+function ipv6Header(spec: PacketSpec, protocol: number, length: number, source: Buffer, destination: Buffer): Buffer {
   const header = Buffer.concat([Buffer.alloc(8), source, destination]);
   header[0] = 0x60;
   header.writeUInt16BE(length, 4);
   header[6] = protocol;
-  header[7] = 64;
+  header[7] = spec.hops ?? 64;
   return header;
 }
 

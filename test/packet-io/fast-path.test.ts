@@ -1,0 +1,346 @@
+/** The fast path in the kernel: what it takes, what becomes of it, and what it leaves to the engine. */
+import { execFileSync } from 'node:child_process';
+import { randomBytes, randomInt } from 'node:crypto';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { getLibc } from '../../src/native/libc.ts';
+import { fastPathRefused, KernelFastPath } from '../../src/packet-io/fast-path/kernel-fast-path.ts';
+import { packetRing } from '../../src/packet-io/packet-ring.ts';
+import type { Flow } from '../../src/wire/fast-path.ts';
+import { collect } from './conformance.ts';
+import { createLiveRig, type LiveRig, type LiveSubject, liveConformance } from './live-conformance.ts';
+import { AgentProgram } from './support/agent-process.ts';
+import { type PacketSpec, packetFrame } from './support/frames.ts';
+import { namespacesRefused } from './support/namespaces.ts';
+
+const NEXT_HOP_MAC = '02000000beef';
+const MTU = 1500;
+
+const subject: LiveSubject = {
+  kind: 'packet-ring',
+  refused: (await packetRing.unavailable()) ?? fastPathRefused(getLibc()),
+  losesFirstFrame: false,
+  linkDownRefused: null,
+  options: { fastPath: true },
+};
+
+describe('with a fast path, and nothing on it', () => {
+  liveConformance(subject);
+  liveConformance({ ...subject, kind: 'packet-mmsg' });
+});
+
+interface Case {
+  readonly spec?: Partial<PacketSpec>;
+  /** What is wrong with the frame. */
+  readonly damage?: (frame: Buffer) => Buffer;
+  /** Of the way out. */
+  readonly mtu?: number;
+}
+
+const refused = subject.refused ?? namespacesRefused();
+const why = refused === null ? '' : ` (skipped: ${refused})`;
+
+describe.skipIf(refused !== null)(`a flow of the fast path${why}`, () => {
+  let program: AgentProgram;
+  let rig: LiveRig;
+  let macs: readonly string[];
+  let flows: number[] = [];
+  beforeAll(async () => {
+    program = new AgentProgram();
+    rig = await createLiveRig(program, subject, 2);
+    macs = ['d0', 'd1'].map((name) => Buffer.from(rig.spaces.link(rig.director, name).mac).toString('hex'));
+    await rig.agent.order('collectIp', { on: true });
+    await rig.far.order('collectIp', { on: true });
+  }, 60_000);
+  afterEach(async () => {
+    for (const flow of flows) await rig.agent.order('removeFlow', { flow });
+    flows = [];
+  });
+  afterAll(async () => {
+    await rig?.close();
+    program?.remove();
+  });
+
+  /** From d0 to d1, by the ends of `came` and `left`. */
+  const addFlow = async (came: PacketSpec, left: PacketSpec, mtu = MTU): Promise<number> => {
+    const flow: number = await rig.agent.order('addFlow', {
+      flow: { ...flowOf(came, left), linkIndex: rig.links[1], destinationMac: NEXT_HOP_MAC, sourceMac: macs[1], mtu },
+    });
+    if (flow >= 0) flows.push(flow);
+    return flow;
+  };
+  const sendIn = (frame: Buffer, flags = 0): Promise<number> =>
+    rig.outside.send([{ link: rig.outsideLinks[0] as number, frame: frame.toString('hex'), flags }]);
+  const incoming = (spec: PacketSpec): Buffer => packetFrame({ ...spec, destinationMac: macs[0] as string });
+  const outgoing = (spec: PacketSpec): Buffer =>
+    packetFrame({ hops: 63, ...spec, destinationMac: NEXT_HOP_MAC, sourceMac: macs[1] as string });
+  const taken = (flow: number): Promise<{ packets: number; bytes: number; agoMs: number } | null> =>
+    rig.agent.order('takeFlow', { flow });
+
+  for (const ipv6 of [false, true]) {
+    for (const protocol of ['tcp', 'udp'] as const) {
+      test(`is rewritten and sent on: ${protocol} over IPv${ipv6 ? 6 : 4}, random ends and payloads`, async () => {
+        for (let round = 0; round < 40; round++) {
+          const came: PacketSpec = { protocol, ipv6, ...randomEnds(ipv6), payload: randomBytes(randomInt(1400)) };
+          // Some connections keep their port or their source.
+          const left: PacketSpec = { ...came, ...randomEnds(ipv6) };
+          if (round % 4 === 1) left.destinationPort = came.destinationPort as number;
+          if (round % 4 === 2) left.source = came.source as number[];
+          const flow = await addFlow(came, left);
+          await sendIn(incoming(came));
+          const [seen] = await collect(rig.outside, 1);
+          expect(seen).toMatchObject({ link: rig.outsideLinks[1], frame: outgoing(left).toString('hex') });
+          const bytes = incoming(came).length - 14;
+          expect(await taken(flow)).toMatchObject({ packets: 1, bytes });
+          expect(await taken(flow)).toBeNull();
+        }
+        // The engine has seen none of it.
+        expect(await rig.subject.seen()).toEqual([]);
+      }, 60_000);
+    }
+  }
+
+  test('keeps its ends and checksum where only the way changes (direct routing)', async () => {
+    const spec: PacketSpec = { protocol: 'tcp', ...randomEnds(false), payload: Buffer.from('direct') };
+    await addFlow(spec, spec);
+    await sendIn(incoming(spec));
+    expect((await collect(rig.outside, 1))[0]?.frame).toBe(outgoing(spec).toString('hex'));
+  });
+
+  test('counts packets, bytes and the time of the last of them', async () => {
+    const came: PacketSpec = { protocol: 'udp', ...randomEnds(false), payload: randomBytes(500) };
+    const flow = await addFlow(came, { ...came, ...randomEnds(false) });
+    for (let i = 0; i < 25; i++) await sendIn(incoming(came));
+    await collect(rig.outside, 25);
+    const counts = await taken(flow);
+    expect(counts).toMatchObject({ packets: 25, bytes: 25 * 528 });
+    // The clock it is told by has the tick of the kernel's timer.
+    expect(counts?.agoMs).toBeGreaterThan(-1);
+    expect(counts?.agoMs).toBeLessThan(5_000);
+  });
+
+  test('an unfinished checksum stays unfinished and becomes that of the new ends', async () => {
+    for (const protocol of ['tcp', 'udp'] as const) {
+      for (const ipv6 of [false, true]) {
+        const came: PacketSpec = { protocol, ipv6, ...randomEnds(ipv6), payload: Buffer.from('unfinished') };
+        const left: PacketSpec = { ...came, ...randomEnds(ipv6) };
+        await addFlow(came, left);
+        await sendIn(incoming({ ...came, checksum: 'partial' }), 1);
+        expect((await collect(rig.outside, 1))[0]?.frame).toBe(outgoing(left).toString('hex'));
+      }
+    }
+  });
+
+  test('the padding of a short frame does no harm and is not counted', async () => {
+    const came: PacketSpec = { protocol: 'tcp', ...randomEnds(false), payload: Buffer.alloc(0), padding: 6 };
+    const left: PacketSpec = { ...came, ...randomEnds(false) };
+    const flow = await addFlow(came, left);
+    expect(incoming(came)).toHaveLength(60);
+    await sendIn(incoming(came));
+    expect((await collect(rig.outside, 1))[0]?.frame).toBe(outgoing(left).toString('hex'));
+    expect(await taken(flow)).toMatchObject({ packets: 1, bytes: 40 });
+  });
+
+  describe('leaves to the engine, as it came,', () => {
+    const tcp = (change: Partial<PacketSpec>): Partial<PacketSpec> => ({ protocol: 'tcp', ...change });
+    const cases: Readonly<Record<string, Case>> = {
+      'what opens a connection': { spec: tcp({ tcpFlags: 0x02 }) },
+      'what opens one and acknowledges': { spec: tcp({ tcpFlags: 0x12 }) },
+      'what ends one': { spec: tcp({ tcpFlags: 0x11 }) },
+      'a reset': { spec: tcp({ tcpFlags: 0x14 }) },
+      'a segment without ACK': { spec: tcp({ tcpFlags: 0x08 }) },
+      'another port': { spec: tcp({ destinationPort: 81 }) },
+      'the other protocol': { spec: { protocol: 'udp' } },
+      'the last hop': { spec: tcp({ hops: 1 }) },
+      'no hop at all': { spec: tcp({ hops: 0 }) },
+      'a packet longer than the way allows': { spec: tcp({ payload: randomBytes(1400) }), mtu: 1439 },
+      'something behind the packet': { spec: tcp({ payload: randomBytes(100), padding: 5 }) },
+      'a datagram without a checksum': { spec: { protocol: 'udp', destinationPort: 53, checksum: 'none' } },
+      'a bad header checksum': { damage: (frame) => withByte(frame, 24, frame[24]! ^ 0x40) },
+      'IP options': {
+        damage(frame) {
+          const long = Buffer.concat([frame.subarray(0, 34), Buffer.from('01010101', 'hex'), frame.subarray(34)]);
+          long[14] = 0x46;
+          long.writeUInt16BE(long.length - 14, 16);
+          return repaired(long, 24);
+        },
+      },
+      'a first fragment': { damage: (frame) => repaired(withFragmentField(frame, 0x2000), 20) },
+      'a later fragment': { damage: (frame) => repaired(withFragmentField(frame, 0x0005), 20) },
+      'a TCP header that is too short': { damage: (frame) => withByte(frame, 46, 0x40) },
+      'a TCP header longer than the packet': { damage: (frame) => withByte(frame, 46, 0xf0) },
+      'a length beyond the frame': {
+        damage(frame) {
+          frame.writeUInt16BE(frame.length, 16);
+          return repaired(frame, 20);
+        },
+      },
+      'IP version 6 in a frame for version 4': { damage: (frame) => withByte(frame, 14, 0x65) },
+      'less than its headers': { damage: (frame) => frame.subarray(0, 50) },
+      'another EtherType': { damage: (frame) => withByte(withByte(frame, 12, 0x88), 13, 0xb5) },
+    };
+    for (const [name, { spec = {}, damage, mtu = MTU }] of Object.entries(cases)) {
+      test(name, async () => {
+        const ends = { source: [10, 9, 8, 7], destination: [10, 0, 0, 2], sourcePort: 40_000, destinationPort: 80 };
+        const base: PacketSpec = { protocol: 'tcp', ...ends, payload: Buffer.from('for the engine') };
+        const left = { ...base, ...randomEnds(false) };
+        const added = [await addFlow(base, left, mtu)];
+        added.push(await addFlow({ ...base, protocol: 'udp', destinationPort: 53 }, { ...left, protocol: 'udp' }));
+        const good = incoming({ ...base, ...spec } as PacketSpec);
+        const frame = damage?.(good) ?? good;
+        await sendIn(frame);
+        const [seen] = await collect(rig.subject, 1);
+        expect(seen).toMatchObject({ link: rig.links[0], frame: frame.toString('hex') });
+        await collect(rig.outside, 0);
+        for (const flow of added) expect(await taken(flow)).toBeNull();
+      });
+    }
+
+    test('frames for another MAC', async () => {
+      const came: PacketSpec = { protocol: 'tcp', ...randomEnds(false), payload: Buffer.from('not ours') };
+      await addFlow(came, { ...came, ...randomEnds(false) });
+      const frame = packetFrame({ ...came, destinationMac: '020000000bad' });
+      await sendIn(frame);
+      expect((await collect(rig.subject, 1))[0]?.frame).toBe(frame.toString('hex'));
+      await collect(rig.outside, 0);
+    });
+
+    test('everything, once it was removed', async () => {
+      const came: PacketSpec = { protocol: 'udp', ...randomEnds(true), ipv6: true, payload: Buffer.from('before') };
+      const flow = await addFlow(came, { ...came, ...randomEnds(true) });
+      await sendIn(incoming(came));
+      await collect(rig.outside, 1);
+      await rig.agent.order('removeFlow', { flow });
+      // What it had carried is still told.
+      expect(await taken(flow)).toMatchObject({ packets: 1 });
+      await sendIn(incoming(came));
+      await collect(rig.subject, 1);
+      await collect(rig.outside, 0);
+    });
+  });
+
+  test('two flows of the same ends are refused, and the first goes on', async () => {
+    const came: PacketSpec = { protocol: 'tcp', ...randomEnds(false), payload: Buffer.from('first') };
+    const left = { ...came, ...randomEnds(false) };
+    expect(await addFlow(came, left)).toBeGreaterThanOrEqual(0);
+    expect(await addFlow(came, { ...came, ...randomEnds(false) })).toBe(-1);
+    await sendIn(incoming(came));
+    expect((await collect(rig.outside, 1))[0]?.frame).toBe(outgoing(left).toString('hex'));
+  });
+
+  test('a link that is detached takes its program along, and gets it again', async () => {
+    const came: PacketSpec = { protocol: 'tcp', ...randomEnds(false), payload: Buffer.from('again') };
+    await addFlow(came, { ...came, ...randomEnds(false) });
+    await rig.subject.detach(0);
+    await sendIn(incoming(came));
+    await collect(rig.outside, 0);
+    await rig.subject.attach(0);
+    await sendIn(incoming(came));
+    await collect(rig.outside, 1);
+  });
+
+  test('ends with the process, however that ends', async () => {
+    const own = await createLiveRig(program, subject, 2);
+    try {
+      const came: PacketSpec = { protocol: 'tcp', ...randomEnds(false), payload: Buffer.from('alive') };
+      const [mac0, mac1] = ['d0', 'd1'].map((name) => Buffer.from(own.spaces.link(own.director, name).mac));
+      const ends = flowOf(came, { ...came, ...randomEnds(false) });
+      const way = { linkIndex: own.links[1], destinationMac: NEXT_HOP_MAC, sourceMac: mac1!.toString('hex'), mtu: MTU };
+      await own.agent.order('addFlow', { flow: { ...ends, ...way } });
+      await own.far.order('collectIp', { on: true });
+      const frame = packetFrame({ ...came, destinationMac: mac0!.toString('hex') }).toString('hex');
+      await own.outside.send([{ link: own.outsideLinks[0]!, frame }]);
+      await collect(own.outside, 1);
+      await own.agent.kill();
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      await own.outside.send([{ link: own.outsideLinks[0]!, frame }]);
+      await collect(own.outside, 0);
+    } finally {
+      await own.close();
+    }
+  }, 60_000);
+});
+
+describe.skipIf(refused !== null)(`the flows of a fast path${why}`, () => {
+  test('are as many as there is room for, and numbers are used again', () => {
+    const path = new KernelFastPath(getLibc(), 4);
+    try {
+      const add = (port: number): number =>
+        path.flows.add({ ...flowOf(ends(port), ends(port)), ...way() } as unknown as Flow);
+      expect([1, 2, 3, 4].map(add)).toEqual([0, 1, 2, 3]);
+      expect(add(5)).toBe(-1);
+      path.flows.remove(2);
+      path.flows.remove(1);
+      path.flows.remove(1);
+      expect([add(6), add(7), add(8)]).toEqual([2, 1, -1]);
+      // Those that were removed are free for the same ends again.
+      path.flows.remove(0);
+      expect(add(2)).toBe(0);
+      expect(path.flows.take(0, { packets: 0, bytes: 0, lastMs: 0 })).toBe(false);
+    } finally {
+      path.close();
+    }
+  });
+
+  test('leave no descriptor behind', () => {
+    const open = (): number => Number(execFileSync('sh', ['-c', `ls /proc/${process.pid}/fd | wc -l`]));
+    const before = open();
+    for (let i = 0; i < 5; i++) new KernelFastPath(getLibc(), 16).close();
+    expect(open()).toBe(before);
+  });
+});
+
+function ends(port: number): PacketSpec {
+  return { protocol: 'tcp', source: [1, 1, 1, 1], destination: [2, 2, 2, 2], sourcePort: port, payload: Buffer.of() };
+}
+
+function way() {
+  return { linkIndex: 1, destinationMac: new Uint8Array(6), sourceMac: new Uint8Array(6), mtu: 1500 };
+}
+
+function randomEnds(ipv6: boolean) {
+  const address = (): number[] => (ipv6 ? [0xfd, ...randomBytes(15)] : [10, ...randomBytes(3)]);
+  const port = (): number => 1 + randomInt(65_534);
+  return { source: address(), destination: address(), sourcePort: port(), destinationPort: port() };
+}
+
+function flowOf(came: PacketSpec, left: PacketSpec) {
+  const ipv6 = came.ipv6 ?? false;
+  return {
+    ipv6,
+    protocol: came.protocol === 'tcp' ? 6 : 17,
+    ...words('source', came.source ?? [], ipv6),
+    ...words('destination', came.destination ?? [], ipv6),
+    sourcePort: came.sourcePort ?? 40_000,
+    destinationPort: came.destinationPort ?? 80,
+    ...words('newSource', left.source ?? [], ipv6),
+    ...words('newDestination', left.destination ?? [], ipv6),
+    newSourcePort: left.sourcePort ?? 40_000,
+    newDestinationPort: left.destinationPort ?? 80,
+  };
+}
+
+/** `source0` to `source3`, as signed words. */
+function words(name: string, address: readonly number[], ipv6: boolean): Record<string, number> {
+  const bytes = Buffer.from(ipv6 ? address : [...Array(12).fill(0), ...address]);
+  return Object.fromEntries([0, 1, 2, 3].map((i) => [`${name}${i}`, bytes.readInt32BE(4 * i)]));
+}
+
+/** With the right checksum for an IPv4 header of so many bytes. */
+function repaired(frame: Buffer, headerBytes: number): Buffer {
+  frame.writeUInt16BE(0, 24);
+  let sum = 0;
+  for (let at = 14; at < 14 + headerBytes; at += 2) sum += frame.readUInt16BE(at);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  frame.writeUInt16BE(~sum & 0xffff, 24);
+  return frame;
+}
+
+function withFragmentField(frame: Buffer, field: number): Buffer {
+  frame.writeUInt16BE(field, 20);
+  return frame;
+}
+
+function withByte(frame: Buffer, at: number, value: number): Buffer {
+  frame[at] = value;
+  return frame;
+}
