@@ -11,6 +11,8 @@ export interface PacketEngine {
   process(batch: PacketBatch, nowMs: number): void;
   /** Lets time pass: expiry, rates, neighbour retries. */
   advance(nowMs: number): void;
+  /** False: every packet has to come through `process` from now on, until it is true again. */
+  setFastPath?(allowed: boolean): void;
   /** When `advance` has something to do next: absolute milliseconds, Infinity when never. */
   nextDeadlineMs(): number;
   /** Frames the engine itself says. Transmitted after the batch, then cleared by the caller. */

@@ -85,6 +85,8 @@ export const ConnectionFlag = {
   HAS_HELPER: 0x0800_0000,
   /** Ours: CONTROLLER names a row. It lies in another cache line than the flags. */
   HAS_CONTROLLER: 0x1000_0000,
+  /** Ours: a fast path carries its packets (fast-flows.ts). */
+  FAST: 0x2000_0000,
 } as const;
 
 /** Forwarding methods by their number in the flags. */

@@ -12,6 +12,7 @@ import {
   TICKS_PER_SECOND,
   type Timeouts,
 } from '../model/settings.ts';
+import type { FastPath } from '../wire/fast-path.ts';
 import { HEADROOM_BYTES, NO_LINK, PacketBatch } from '../wire/packet-batch.ts';
 import { MarkRules } from './classify.ts';
 import { NO_ROW } from './connection.ts';
@@ -19,6 +20,7 @@ import { ConnectionTable } from './connection-table.ts';
 import { Defences } from './defences.ts';
 import { EgressTable } from './egress.ts';
 import { TimingWheel } from './expiry.ts';
+import { FastFlows } from './fast-flows.ts';
 import { ServerAddresses } from './held-back.ts';
 import { HelperStates } from './helper-step.ts';
 import { NeighborTable } from './neighbor.ts';
@@ -53,6 +55,8 @@ export interface EngineOptions {
   readonly icmpErrorsPerSecond?: number;
   /** Absent: this engine serves everybody. */
   readonly shard?: ShardRole;
+  /** Who carries packets of decided connections; absent: all go through the engine. */
+  readonly fastPath?: FastPath;
 }
 
 export class EngineContext {
@@ -61,6 +65,8 @@ export class EngineContext {
   readonly shard: ShardRole | null;
   /** Who is told what becomes of each packet, and why; `null`: nobody. */
   observation: Observation | null = null;
+  /** `null`: there is no fast path. */
+  readonly fastFlows: FastFlows | null;
   readonly traces: Traces = new Traces(this);
   readonly services: ServiceTable;
   readonly syncDaemons: SyncDaemons = new SyncDaemons();
@@ -110,6 +116,7 @@ export class EngineContext {
     this.outbox = PacketBatch.allocate(options.outboxFrames ?? OUTBOX_FRAMES, OUTBOX_FRAME_BYTES);
     this.random = new Random(options.seed);
     this.shard = options.shard ?? null;
+    this.fastFlows = options.fastPath === undefined ? null : new FastFlows(this, options.fastPath);
     this.icmpBudget = new IcmpBudget(options.icmpErrorsPerSecond ?? ICMP_ERRORS_PER_SECOND);
     this.nowMs = options.nowMs;
     this.startMs = options.nowMs;
@@ -139,7 +146,11 @@ export class EngineContext {
 
   setTime(nowMs: number): void {
     this.nowMs = nowMs;
-    this.nowTick = Math.floor((nowMs - this.startMs) / TICK_MS) | 0;
+    this.nowTick = this.tickOf(nowMs);
+  }
+
+  tickOf(timeMs: number): number {
+    return Math.floor((timeMs - this.startMs) / TICK_MS) | 0;
   }
 
   /** Sees to it that so many more frames fit into the outbox if it may grow that far. Memory is taken as it is used. */

@@ -115,7 +115,7 @@ export function createConnection(
     connections.setLocalPrefix(row, local.address0, local.address1, local.address2);
   }
   if (controller !== NO_ROW) control(context, controller, row);
-  if (!onePacket) connections.insert(row);
+  if (!onePacket) enter(context, row);
   destination.bind(true, false);
   destination.counters.countConnection();
   service.counters.countConnection();
@@ -175,7 +175,7 @@ export function createDataConnection(
   rows[base + SYNC_END_TICK] = firstSyncEnd(context.nowTick);
   const unknown = portIsUnknown ? ConnectionFlag.NO_CLIENT_PORT : 0;
   rows[base + FLAGS] = flagsOf(context, destination) | ConnectionFlag.CONNTRACK | unknown;
-  connections.insert(row);
+  enter(context, row);
   destination.bind(true, false);
   return row;
 }
@@ -195,8 +195,14 @@ export function createBypass(
   connections.rows[base + FLAGS] = METHOD_BYPASS | (onePacket ? ConnectionFlag.ONE_PACKET : 0);
   connections.rows[base + TIMEOUT_TICKS] = FIRST_TIMEOUT_TICKS;
   connections.rows[base + SERVICE_MARK] = service.mark | 0;
-  if (!onePacket) connections.insert(row);
+  if (!onePacket) enter(context, row);
   return row;
+}
+
+/** Of connections with the same answers the newest gets them. */
+function enter(context: EngineContext, row: number): void {
+  context.fastFlows?.makeWay(row);
+  context.connections.insert(row);
 }
 
 /** `member` lives under `controller` from now on. */

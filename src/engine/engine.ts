@@ -60,6 +60,7 @@ export class Engine {
   /** Links, addresses, routes and source NAT rules of the host. Connections stay; next hops are looked up anew. */
   setNetwork(snapshot: NetworkSnapshot): void {
     const context = this.#context;
+    context.fastFlows?.takeAllBack();
     context.network = new Network(snapshot, context.network.generation + 1);
     context.sourceNat.set(snapshot.sourceNat ?? NO_SOURCE_NAT_RULES, context.network);
     context.neighbors.rebuild((index) => context.network.link(index), snapshot.neighbors);
@@ -76,6 +77,7 @@ export class Engine {
     context.setTime(nowMs);
     if (context.connections.count >= WARM_CONNECTIONS_MIN) context.touched = warm(context, batch);
     processBatch(context, this.#packet, batch);
+    context.fastFlows?.watchNeighbors();
   }
 
   /** `listener` hears what becomes of each packet, and why, until the returned function is called. */
@@ -83,11 +85,17 @@ export class Engine {
     return observe(this.#context, listener);
   }
 
+  /** False: every packet comes through the engine from now on, until it is true again. */
+  setFastPath(allowed: boolean): void {
+    this.#context.fastFlows?.allow(allowed);
+  }
+
   /** Timers, rates and questions to neighbours up to `nowMs`. */
   advance(nowMs: number): void {
     const context = this.#context;
     context.setTime(nowMs);
     const allFired = context.timers.advance(context.nowTick, this.#expire, EXPIRIES_PER_ADVANCE);
+    if (((context.nowTick - this.#nextEstimateTick) | 0) >= 0) context.fastFlows?.settleAll();
     while (((context.nowTick - this.#nextEstimateTick) | 0) >= 0) {
       if (context.settings.run_estimation !== 0) context.services.estimate();
       this.#nextEstimateTick = (this.#nextEstimateTick + ESTIMATE_TICKS) | 0;
@@ -102,6 +110,7 @@ export class Engine {
     context.traces.advance(nowMs);
     if (context.sync.master !== null) sendSyncMessages(context);
     context.neighbors.advance(context);
+    context.fastFlows?.advance();
   }
 
   /** When `advance` should be called next, in the milliseconds of `nowMs`. */
@@ -119,6 +128,7 @@ export class Engine {
       timers,
       neighbors,
       context.reassembler.nextDeadlineMs(),
+      context.fastFlows?.nextDeadlineMs() ?? Number.POSITIVE_INFINITY,
     );
   }
 

@@ -1,7 +1,14 @@
 /** Commands to the engine: those about the service table go there, the others are answered here. */
 import { executeTableCommand } from '../balance/execute.ts';
 import { executeSettingCommand } from '../balance/execute-settings.ts';
-import type { Answer, Command, CommandName, EngineCounters, HelperStatus } from '../model/commands.ts';
+import {
+  type Answer,
+  COMMANDS,
+  type Command,
+  type CommandName,
+  type EngineCounters,
+  type HelperStatus,
+} from '../model/commands.ts';
 import { IpvsError } from '../model/errors.ts';
 import { CONNECTION_TABLE_SIZE } from '../model/limits.ts';
 import { mergeTimeouts, TICKS_PER_SECOND, type Timeouts } from '../model/settings.ts';
@@ -17,6 +24,9 @@ const TABLE_VERSION = '1.2.1';
 
 export function executeCommand<N extends CommandName>(context: EngineContext, command: Command<N>): Answer<N> {
   const any = command as Command;
+  // What a command changes may be what decided a flow; what it lists or reads has to be up to date.
+  if (COMMANDS[any.name]?.changes) context.fastFlows?.takeAllBack();
+  else context.fastFlows?.settleAll();
   let own = executeOwn(context, any);
   if (own === undefined) own = executeSettingCommand(context.settings, context.services.environment, any);
   if (any.name === 'setSetting') takeSettings(context);
@@ -92,12 +102,16 @@ function setTimeouts(context: EngineContext, wanted: Timeouts): void {
 }
 
 function countersOf(context: EngineContext): EngineCounters {
+  const { fastFlows } = context;
   return {
     verdicts: named(VERDICT_NAMES, context.verdictCounts),
     drops: named(REASON_NAMES, context.dropCounts),
     passes: named(REASON_NAMES, context.passCounts),
     connections: context.connections.count,
     connectionsMax: context.connections.capacity,
+    ...(fastFlows === null
+      ? {}
+      : { fastPath: { connections: fastFlows.count, packets: fastFlows.packets, bytes: fastFlows.bytes } }),
   };
 }
 

@@ -31,16 +31,26 @@ export class TimingWheel {
     // Most packets come within one tick of the one before.
     if (rows[base + EXPIRES_TICK] === dueTick && current >= 0) return;
     rows[base + EXPIRES_TICK] = dueTick;
-    const bucket = this.#bucketFor(dueTick);
-    if (current === bucket) return;
-    if (current >= 0) this.#unlink(base, current);
-    else this.count++;
-    const head = this.#heads[bucket] as number;
-    rows[base + TIMER_BUCKET] = bucket;
-    rows[base + TIMER_NEXT] = head;
-    rows[base + TIMER_PREVIOUS] = NO_ROW;
-    if (head !== NO_ROW) rows[(head << ROW_SHIFT) + TIMER_PREVIOUS] = row;
-    this.#heads[bucket] = row;
+    this.#moveTo(row, this.#bucketFor(dueTick));
+  }
+
+  /**
+   * As `set` at `sinceTick`, not long ago, would have left it, unless it is due later already: to fire at the tick it
+   * would have fired at. When that one is over, it is not started.
+   */
+  setSince(row: number, dueTick: number, sinceTick: number): void {
+    const rows = this.#rows;
+    const base = row << ROW_SHIFT;
+    if ((rows[base + TIMER_BUCKET] as number) >= 0 && ((dueTick - (rows[base + EXPIRES_TICK] as number)) | 0) <= 0)
+      return;
+    rows[base + EXPIRES_TICK] = dueTick;
+    const level = levelFor(Math.max((dueTick - sinceTick) | 0, (dueTick - this.#tick) | 0));
+    const fireTick = ((dueTick >> (level * LEVEL_SHIFT)) + 1) << (level * LEVEL_SHIFT);
+    if (((fireTick - this.#tick) | 0) > 0) this.#moveTo(row, bucketOn(level, dueTick));
+  }
+
+  isRunning(row: number): boolean {
+    return (this.#rows[(row << ROW_SHIFT) + TIMER_BUCKET] as number) >= 0;
   }
 
   cancel(row: number): void {
@@ -97,9 +107,22 @@ export class TimingWheel {
     const delta = (dueTick - this.#tick) | 0;
     // Overdue: the next tick. The bucket of the running tick may just be in work.
     if (delta < 0) return (this.#tick + 1) & (LEVEL_BUCKETS - 1);
-    let level = 0;
-    for (let limit = LEVEL_BUCKETS - 1; delta >= limit && level < LEVELS - 1; limit <<= LEVEL_SHIFT) level++;
-    return level * LEVEL_BUCKETS + (((dueTick >>> (level * LEVEL_SHIFT)) + 1) & (LEVEL_BUCKETS - 1));
+    return bucketOn(levelFor(delta), dueTick);
+  }
+
+  #moveTo(row: number, bucket: number): void {
+    const rows = this.#rows;
+    const base = row << ROW_SHIFT;
+    const current = rows[base + TIMER_BUCKET] as number;
+    if (current === bucket) return;
+    if (current >= 0) this.#unlink(base, current);
+    else this.count++;
+    const head = this.#heads[bucket] as number;
+    rows[base + TIMER_BUCKET] = bucket;
+    rows[base + TIMER_NEXT] = head;
+    rows[base + TIMER_PREVIOUS] = NO_ROW;
+    if (head !== NO_ROW) rows[(head << ROW_SHIFT) + TIMER_PREVIOUS] = row;
+    this.#heads[bucket] = row;
   }
 
   #unlink(base: number, bucket: number): void {
@@ -110,4 +133,14 @@ export class TimingWheel {
     if (previous !== NO_ROW) rows[(previous << ROW_SHIFT) + TIMER_NEXT] = next;
     else this.#heads[bucket] = next;
   }
+}
+
+function levelFor(delta: number): number {
+  let level = 0;
+  for (let limit = LEVEL_BUCKETS - 1; delta >= limit && level < LEVELS - 1; limit <<= LEVEL_SHIFT) level++;
+  return level;
+}
+
+function bucketOn(level: number, dueTick: number): number {
+  return level * LEVEL_BUCKETS + (((dueTick >>> (level * LEVEL_SHIFT)) + 1) & (LEVEL_BUCKETS - 1));
 }

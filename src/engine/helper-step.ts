@@ -195,5 +195,6 @@ export function learnClientPort(context: EngineContext, row: number, packet: Pac
   const virtualPort = (rows[base + CLIENT_AND_VIRTUAL_PORT] as number) & 0xffff;
   rows[base + CLIENT_AND_VIRTUAL_PORT] = (packet.sourcePort << 16) | virtualPort;
   rows[base + FLAGS] = (rows[base + FLAGS] as number) & ~ConnectionFlag.NO_CLIENT_PORT;
+  context.fastFlows?.makeWay(row);
   connections.insert(row);
 }

@@ -19,7 +19,7 @@ import type { EngineContext } from './context.ts';
 /** An entry that still controls others is postponed by this. */
 const POSTPONE_TICKS = 60 * TICKS_PER_SECOND;
 /** Timeouts are kept as unsigned numbers; the wheel reaches so far. */
-const TIMER_TICKS_MAX = 0x3fff_ffff;
+export const TIMER_TICKS_MAX = 0x3fff_ffff;
 
 export function restartTimer(context: EngineContext, row: number): void {
   const { rows } = context.connections;
@@ -33,9 +33,20 @@ export function restartTimer(context: EngineContext, row: number): void {
   rows[base + EXPIRES_TICK] = (context.nowTick + timeout) | 0;
 }
 
+/** As a packet at `tick` would have restarted it. It is never made to fire earlier, so packets since then count. */
+export function restartTimerSince(context: EngineContext, row: number, tick: number): void {
+  const timeout = context.connections.rows[(row << ROW_SHIFT) + TIMEOUT_TICKS] as number;
+  if (timeout >= 0 && timeout <= TIMER_TICKS_MAX) context.timers.setSince(row, (tick + timeout) | 0, tick);
+}
+
 export function expireConnection(context: EngineContext, row: number): void {
   const { rows } = context.connections;
   const base = row << ROW_SHIFT;
+  if (((rows[base + FLAGS] as number) & ConnectionFlag.FAST) !== 0) {
+    context.fastFlows?.settle(row);
+    // It was heard of meanwhile.
+    if (context.timers.isRunning(row)) return;
+  }
   if ((rows[base + CONTROLLED] as number) > 0) {
     rows[base + TIMEOUT_TICKS] = POSTPONE_TICKS;
     restartTimer(context, row);
@@ -47,7 +58,14 @@ export function expireConnection(context: EngineContext, row: number): void {
 
 /** Its time is over: the next tick takes it out. Until then a new connection of the same client is found first. */
 export function expireSoon(context: EngineContext, row: number): void {
+  takeBack(context, row);
   context.timers.set(row, context.nowTick);
+}
+
+/** From the fast path, if it is there. */
+function takeBack(context: EngineContext, row: number): void {
+  const flags = context.connections.rows[(row << ROW_SHIFT) + FLAGS] as number;
+  if ((flags & ConnectionFlag.FAST) !== 0) context.fastFlows?.takeBack(row);
 }
 
 /** Takes the connection out of the table at once and gives its row back. */
@@ -55,6 +73,7 @@ export function removeConnection(context: EngineContext, row: number): void {
   const { connections } = context;
   const { rows } = connections;
   const base = row << ROW_SHIFT;
+  takeBack(context, row);
   context.timers.cancel(row);
   connections.remove(row);
   const controller = rows[base + CONTROLLER] as number;

@@ -36,6 +36,8 @@ export interface Neighbor extends AddressWords {
   probes: number;
   nextProbeMs: number;
   parked: Uint8Array[];
+  /** How often it stopped being what it was, while its MAC was known. */
+  changes: number;
 }
 
 export class NeighborTable {
@@ -45,6 +47,8 @@ export class NeighborTable {
   /** Those with a question on the way. */
   readonly #asking = new Set<Neighbor>();
   #parkedFrames = 0;
+  /** Of all neighbours together: another MAC, none any more, or thrown out. */
+  changes = 0;
 
   get size(): number {
     return this.#all.size;
@@ -71,6 +75,7 @@ export class NeighborTable {
         probes: 0,
         nextProbeMs: 0,
         parked: [],
+        changes: 0,
       };
       this.#byKey.set(tagOf(link, ipv6), address0, address1, address2, address3, 0, neighbor);
       this.#all.add(neighbor);
@@ -101,7 +106,7 @@ export class NeighborTable {
     this.#all = new Set();
     this.#asking.clear();
     for (const before of old) {
-      before.forgotten = true;
+      this.#forget(before);
       this.#parkedFrames -= before.parked.length;
       const link = links(before.link.index);
       if (link === null || before.permanent || !before.resolved) continue;
@@ -124,10 +129,10 @@ export class NeighborTable {
     }
   }
 
-  /** A hop in use: asks again when its last answer is old. */
-  refresh(context: EngineContext, neighbor: Neighbor): void {
+  /** A hop in use at `usedMs`: asks again when its last answer was old then. */
+  refresh(context: EngineContext, neighbor: Neighbor, usedMs: number = context.nowMs): void {
     if (neighbor.permanent || neighbor.nextProbeMs !== 0) return;
-    if (context.nowMs - neighbor.confirmedMs >= REFRESH_MS) this.#ask(context, neighbor);
+    if (usedMs - neighbor.confirmedMs >= REFRESH_MS) this.#ask(context, neighbor);
   }
 
   /**
@@ -156,6 +161,7 @@ export class NeighborTable {
   ): void {
     const neighbor = this.#byKey.find(tagOf(link, ipv6), w0, w1, w2, w3, 0);
     if (neighbor === null || neighbor.permanent) return;
+    if (!isSameMac(neighbor.mac, mac)) this.#countChange(neighbor);
     neighbor.mac.set(mac);
     neighbor.resolved = true;
     neighbor.confirmedMs = context.nowMs;
@@ -174,6 +180,7 @@ export class NeighborTable {
         continue;
       }
       this.#asking.delete(neighbor);
+      this.#countChange(neighbor);
       neighbor.resolved = false;
       neighbor.probes = 0;
       neighbor.nextProbeMs = 0;
@@ -188,6 +195,18 @@ export class NeighborTable {
     let next = Number.POSITIVE_INFINITY;
     for (const neighbor of this.#asking) next = Math.min(next, neighbor.nextProbeMs);
     return next;
+  }
+
+  #forget(neighbor: Neighbor): void {
+    neighbor.forgotten = true;
+    this.#countChange(neighbor);
+  }
+
+  /** Of one that was not known nobody relies on anything. */
+  #countChange(neighbor: Neighbor): void {
+    if (!neighbor.resolved) return;
+    neighbor.changes++;
+    this.changes++;
   }
 
   #ask(context: EngineContext, neighbor: Neighbor): void {
@@ -226,7 +245,7 @@ export class NeighborTable {
     for (const neighbor of this.#all) {
       if (left === 0) break;
       if (neighbor.permanent || neighbor.parked.length > 0) continue;
-      neighbor.forgotten = true;
+      this.#forget(neighbor);
       this.#asking.delete(neighbor);
       this.#all.delete(neighbor);
       const { link, ipv6, address0, address1, address2, address3 } = neighbor;
@@ -234,6 +253,10 @@ export class NeighborTable {
       left--;
     }
   }
+}
+
+function isSameMac(a: Uint8Array, b: Uint8Array): boolean {
+  return a.every((byte, at) => byte === b[at]);
 }
 
 function tagOf(link: EngineLink, ipv6: boolean): number {

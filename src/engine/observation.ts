@@ -398,6 +398,7 @@ export class Observation {
 /** Tells `listener` of every packet from now on, until the returned function is called. */
 export function observe(context: EngineContext, listener: Listener): () => void {
   context.observation ??= new Observation(context);
+  context.fastFlows?.takeAllBack();
   const { observation } = context;
   observation.add(listener);
   return () => {

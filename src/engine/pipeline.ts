@@ -113,6 +113,7 @@ function request(context: EngineContext, row: number, packet: Packet): Verdict {
   rows[base + PACKETS] = packets;
   if (context.sync.master !== null) context.sync.master.consider(row, packets, context.nowTick, context.nowMs);
   restartTimer(context, row);
+  if (context.fastFlows !== null) context.fastFlows.afterRequest(row, packet, verdict);
   return verdict;
 }
 
@@ -155,8 +156,12 @@ function reply(context: EngineContext, row: number, packet: Packet): Verdict {
   countOutbound(context, row, ipBytes);
   transition(context, row, packet, OUTPUT);
   context.observation?.moved(row);
-  if (((rows[base + FLAGS] as number) & ConnectionFlag.ONE_PACKET) !== 0) removeConnection(context, row);
-  else restartTimer(context, row);
+  if (((rows[base + FLAGS] as number) & ConnectionFlag.ONE_PACKET) !== 0) {
+    removeConnection(context, row);
+    return verdict;
+  }
+  restartTimer(context, row);
+  if (context.fastFlows !== null) context.fastFlows.afterReply(row);
   return verdict;
 }
 

@@ -1,4 +1,5 @@
 /** Counting what passes: for the destination, its service and the whole table together, or for none of them. */
+import type { Statistics } from '../model/statistics.ts';
 import { DESTINATION, NO_ROW, ROW_SHIFT } from './connection.ts';
 import type { Endpoints } from './connection-table.ts';
 import type { EngineContext } from './context.ts';
@@ -23,6 +24,26 @@ export function countOutbound(context: EngineContext, row: number, ipBytes: numb
   destination.counters.countOut(ipBytes);
   destination.service.counters.countOut(ipBytes);
   context.services.totals.countOut(ipBytes);
+}
+
+/** Packets that somebody else has carried for the connection, counted as if each had come here. */
+export function addInbound(context: EngineContext, row: number, packets: number, bytes: number): void {
+  add(context, row, { connections: 0, inPackets: packets, outPackets: 0, inBytes: bytes, outBytes: 0 });
+}
+
+/** The same towards the client. */
+export function addOutbound(context: EngineContext, row: number, packets: number, bytes: number): void {
+  add(context, row, { connections: 0, inPackets: 0, outPackets: packets, inBytes: 0, outBytes: bytes });
+}
+
+function add(context: EngineContext, row: number, carried: Statistics): void {
+  const index = context.connections.rows[(row << ROW_SHIFT) + DESTINATION] as number;
+  if (index === NO_ROW) return;
+  const destination = context.services.destinationAt(index);
+  if (!destination.available) return;
+  destination.counters.add(carried);
+  destination.service.counters.add(carried);
+  context.services.totals.add(carried);
 }
 
 /** The two ends of a packet exchanged. */

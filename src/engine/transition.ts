@@ -72,7 +72,7 @@ export function transition(context: EngineContext, row: number, packet: Packet, 
 }
 
 /** The template above has a member that was answered: floods do not take it any more. */
-function assure(rows: Int32Array, base: number): void {
+export function assure(rows: Int32Array, base: number): void {
   if (((rows[base + FLAGS] as number) & ConnectionFlag.HAS_CONTROLLER) === 0) return;
   const controller = rows[base + CONTROLLER] as number;
   const controllerBase = controller << ROW_SHIFT;

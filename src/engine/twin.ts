@@ -227,7 +227,7 @@ function copyRows(
     rows[to + CONTROLLER] = controller === NO_ROW ? NO_ROW : (placeOf.get(controller) ?? NO_ROW);
     copyBeside(original, twin, row, copy);
     const flags = connections.rows[from + FLAGS] as number;
-    rows[to + FLAGS] = flags & ~ConnectionFlag.HASHED;
+    rows[to + FLAGS] = flags & ~(ConnectionFlag.HASHED | ConnectionFlag.FAST);
     if ((flags & ConnectionFlag.HASHED) !== 0) twin.connections.insert(copy);
     if ((connections.rows[from + TIMER_BUCKET] as number) >= 0) {
       rows[to + EXPIRES_TICK] = 0;

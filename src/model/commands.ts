@@ -183,6 +183,11 @@ export interface EngineCounters {
   readonly connections: number;
   /** 0: no limit but memory. */
   readonly connectionsMax: number;
+  /**
+   * What the kernel carries for the engine: connections that are handed over now, and what it has carried so far; the
+   * other counters have it all. Absent: there is no fast path.
+   */
+  readonly fastPath?: { readonly connections: number; readonly packets: number; readonly bytes: number };
   /** Absent: one worker carries all. */
   readonly shards?: readonly ShardStatus[];
 }
