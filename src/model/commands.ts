@@ -187,9 +187,16 @@ export interface EngineCounters {
    * What the kernel carries for the engine: connections that are handed over now, and what it has carried so far; the
    * other counters have it all. Absent: there is no fast path.
    */
-  readonly fastPath?: { readonly connections: number; readonly packets: number; readonly bytes: number };
+  readonly fastPath?: FastPathCounters;
   /** Absent: one worker carries all. */
   readonly shards?: readonly ShardStatus[];
+}
+
+/** Connections that the fast path carries now, and what it has carried since the engine began. */
+export interface FastPathCounters {
+  readonly connections: number;
+  readonly packets: number;
+  readonly bytes: number;
 }
 
 /** One of several workers, each with a table of its own. */
