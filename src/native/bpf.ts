@@ -11,9 +11,9 @@ const MAP_DELETE = 3;
 const PROGRAM_LOAD = 5;
 const LINK_CREATE = 28;
 
-const MAP_TYPE = { hash: 1, array: 2, trie: 11, sockets: 17 } as const;
+const MAP_TYPE = { hash: 1, array: 2, perProcessor: 6, trie: 11, sockets: 17 } as const;
 /** Of an array: it can be mapped. Of what grows: memory is taken when it is needed. */
-const MAP_FLAGS = { hash: 1, array: 0x400, trie: 1, sockets: 0 } as const;
+const MAP_FLAGS = { hash: 1, array: 0x400, perProcessor: 0, trie: 1, sockets: 0 } as const;
 const PROGRAM_TYPE = { filter: 1, traffic: 3, xdp: 6 } as const;
 export type ProgramType = keyof typeof PROGRAM_TYPE;
 const ATTACH_XDP = 37;

@@ -1,8 +1,9 @@
 /**
- * The two programs of the fast path. Both look at a frame in the same way and ask the same maps whether a flow has it.
- * The filter of the packet socket, which hears a frame first, then lets the engine not have it; the one on the link, which
- * is asked next, rewrites the frame where it lies, super-frame or not, and sends it on. A frame that is not of a flow
- * reaches the engine and then whatever else looks at the link, as if neither was there.
+ * The two programs of the fast path. The filter of the packet socket hears a frame first. It alone decides whether a flow
+ * has it, keeps it from the engine then, and leaves a note for the program on the link, which the same processor asks
+ * about the same frame next: that one rewrites the frame where it lies, super-frame or not, and sends it on. So no frame
+ * is carried twice or not at all while flows come and go. A frame that is not of a flow reaches the engine and then
+ * whatever else looks at the link, as if neither was there.
  *
  * Sources: bpf-helpers(7), linux/bpf.h (struct __sk_buff, tcx), RFC 1624 (checksums).
  */
@@ -16,7 +17,13 @@ export interface FlowMaps {
   readonly flows6: number;
   /** Array of records. */
   readonly records: number;
+  /** The note, one for each processor. */
+  readonly notes: number;
 }
+
+/** What the note says: that it holds, the record's number, and by what the frame is known again. */
+const NOTE = { holds: 0, record: 4, frameBytes: 8, packetBytes: 12, ports: 16, source: 20, destination: 24 } as const;
+export const NOTE_BYTES = 32;
 
 /** struct __sk_buff */
 const CONTEXT = { length: 0, packetType: 4, vlanPresent: 20, segmentBytes: 176 } as const;
@@ -64,7 +71,7 @@ const IPV4: Family = { name: 'ipv4', headerBytes: 20, protocolAt: 9, hopsAt: 8, 
 const IPV6: Family = { name: 'ipv6', headerBytes: 40, protocolAt: 6, hopsAt: 7, sourceAt: 8, addressBytes: 16 };
 const IPV4_CHECKSUM_AT = 10;
 
-/** The stack, down from its end: record number, TCP's length and flags, begin of the frame, key. */
+/** The stack, down from its end: number in an array, TCP's length and flags, begin of the frame, key. */
 const NUMBER = -4;
 const TCP_LENGTH = -8;
 /** So that the IP header, 14 bytes on, begins at a multiple of four. */
@@ -79,18 +86,18 @@ const context: Register = 6;
 const record: Register = 7;
 /** Of the IP packet. */
 const packetBytes: Register = 8;
-/** Of the largest packet that the frame becomes on the wire. */
+/** Of the filter: bytes of the largest packet that the frame becomes on the wire. */
 const wireBytes: Register = 9;
+/** Of the program on the link. */
+const note: Register = 9;
 
 /** Of type "socket filter". */
 export function socketFilter(maps: FlowMaps): Uint8Array {
   const code = new EbpfAssembler();
   // The tag of a VLAN is in metadata only and would be lost.
   code.register('move', context, 1).load('word', 2, context, CONTEXT.vlanPresent).jumpIf('notEqual', 2, 0, 'theirs');
-  ask(code, maps, 'ours', ['theirs4', 'theirs6']);
+  ask(code, maps, 'ours');
   return code
-    .label('theirs4')
-    .label('theirs6')
     .label('theirs')
     .value('move', 0, NOTHING)
     .exit()
@@ -103,18 +110,33 @@ export function socketFilter(maps: FlowMaps): Uint8Array {
 /** Of type "traffic classifier", for the way in of a link. */
 export function linkProgram(maps: FlowMaps): Uint8Array {
   const code = new EbpfAssembler();
-  code.register('move', context, 1).load('word', 2, context, CONTEXT.vlanPresent).jumpIf('notEqual', 2, 0, 'next');
-  ask(code, maps, 'next', ['send ipv4', 'send ipv6']);
+  code.register('move', context, 1);
+  findNote(code, maps, 'next');
+  code
+    .register('move', note, 0)
+    .load('word', 2, note, NOTE.holds)
+    .jumpIf('equal', 2, 0, 'next')
+    .storeValue('word', note, NOTE.holds, 0)
+    .load('word', 2, note, NOTE.frameBytes)
+    .load('word', 3, context, CONTEXT.length)
+    .jumpIfRegister('notEqual', 2, 3, 'next')
+    .load('word', 2, note, NOTE.record)
+    .store('word', STACK, NUMBER, 2);
+  findRecord(code, maps, 'next');
+  loadBytes(code, 0, FRAME, LOADED4, 'next');
+  code
+    .load('word', packetBytes, note, NOTE.packetBytes)
+    .load('half', 2, STACK, FRAME + ETHERTYPE_AT)
+    .jumpIf('equal', 2, networkOrder(0x86dd), 'ipv6');
   rewrite(code, IPV4);
+  code.label('ipv6');
+  loadBytes(code, LOADED4, FRAME + LOADED4, LOADED6 - LOADED4, 'next');
   rewrite(code, IPV6);
   return code.label('next').value('move', 0, TCX_NEXT).exit().label('drop').value('move', 0, TCX_DROP).exit().finish();
 }
 
-/**
- * Goes to `no` unless the frame is of a flow, and otherwise to the label of its family: `record` points to its record,
- * the stack holds its headers.
- */
-function ask(code: EbpfAssembler, maps: FlowMaps, no: string, [yes4, yes6]: readonly [string, string]): void {
+/** Goes to `no` unless the frame is of a flow; otherwise leaves the note and goes on behind. */
+function ask(code: EbpfAssembler, maps: FlowMaps, no: string): void {
   code.load('word', 2, context, CONTEXT.packetType).jumpIf('notEqual', 2, 0, no);
   loadBytes(code, 0, FRAME, LOADED4, no);
   code
@@ -130,10 +152,8 @@ function ask(code: EbpfAssembler, maps: FlowMaps, no: string, [yes4, yes6]: read
   code.load('half', packetBytes, STACK, IP + 2).networkHalf(packetBytes);
   lookAtTransport(code, IPV4, no);
   lookUp(code, maps.flows4, IPV4, KEY4, no);
-  findRecord(code, maps, no);
-  code.jump(yes4);
-
-  code.label('ipv6');
+  leaveNote(code, maps, IPV4, no);
+  code.jump('noted').label('ipv6');
   loadBytes(code, LOADED4, FRAME + LOADED4, LOADED6 - LOADED4, no);
   code
     .load('byte', 2, STACK, IP)
@@ -144,8 +164,43 @@ function ask(code: EbpfAssembler, maps: FlowMaps, no: string, [yes4, yes6]: read
     .value('add', packetBytes, IPV6.headerBytes);
   lookAtTransport(code, IPV6, no);
   lookUp(code, maps.flows6, IPV6, KEY6, no);
+  leaveNote(code, maps, IPV6, no);
+  code.label('noted');
+}
+
+function leaveNote(code: EbpfAssembler, maps: FlowMaps, family: Family, no: string): void {
   findRecord(code, maps, no);
-  code.jump(yes6);
+  code.load('word', 2, record, RECORD.mtu).jumpIfRegister('above', wireBytes, 2, no);
+  // The number of the record is where the number of the note has to be.
+  code.load('word', record, STACK, NUMBER);
+  findNote(code, maps, no);
+  code
+    .store('word', 0, NOTE.record, record)
+    .load('word', 2, context, CONTEXT.length)
+    .store('word', 0, NOTE.frameBytes, 2)
+    .store('word', 0, NOTE.packetBytes, packetBytes);
+  for (const [at, field] of knownBy(family)) code.load('word', 2, STACK, IP + at).store('word', 0, field, 2);
+  code.storeValue('word', 0, NOTE.holds, 1);
+}
+
+/** Where in the packet the words are that the note keeps. */
+function knownBy({ headerBytes, sourceAt, addressBytes }: Family): readonly (readonly [at: number, field: number])[] {
+  return [
+    [headerBytes, NOTE.ports],
+    [sourceAt + addressBytes - 4, NOTE.source],
+    [sourceAt + 2 * addressBytes - 4, NOTE.destination],
+  ];
+}
+
+/** Leaves it in register 0. */
+function findNote(code: EbpfAssembler, { notes }: FlowMaps, no: string): void {
+  code
+    .storeValue('word', STACK, NUMBER, 0)
+    .map(1, notes)
+    .register('move', 2, STACK)
+    .value('add', 2, NUMBER)
+    .call(HELPER.mapLookup)
+    .jumpIf('equal', 0, 0, no);
 }
 
 /** The sum over an IPv4 header without options, its checksum included, is all ones. */
@@ -241,15 +296,18 @@ function findRecord(code: EbpfAssembler, { records }: FlowMaps, no: string): voi
     .value('add', 2, NUMBER)
     .call(HELPER.mapLookup)
     .jumpIf('equal', 0, 0, no)
-    .register('move', record, 0)
-    .load('word', 2, record, RECORD.mtu)
-    .jumpIfRegister('above', wireBytes, 2, no);
+    .register('move', record, 0);
 }
 
-/** Counts the frame, gives it its new headers, and sends it. */
+/** Knows the frame again, counts it, gives it its new headers, and sends it. */
 function rewrite(code: EbpfAssembler, family: Family): void {
   const { name, headerBytes, protocolAt, hopsAt, sourceAt, addressBytes } = family;
-  code.label(`send ${name}`);
+  for (const [at, field] of knownBy(family)) {
+    code
+      .load('word', 2, STACK, IP + at)
+      .load('word', 3, note, field)
+      .jumpIfRegister('notEqual', 2, 3, 'next');
+  }
   code
     .value('move', 2, 1)
     .atomicAdd(record, RECORD.packets, 2)

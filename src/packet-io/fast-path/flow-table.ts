@@ -1,9 +1,9 @@
 /** The flows of the fast path and what they have carried: maps that the programs ask, and records we both have mapped. */
-import type { Bpf } from '../../native/bpf.ts';
+import type { Bpf, MapShape } from '../../native/bpf.ts';
 import type { Libc } from '../../native/libc.ts';
 import { NativeReserve } from '../../native/native-reserve.ts';
 import type { FastPath, Flow, FlowCounts } from '../../wire/fast-path.ts';
-import type { FlowMaps } from './flow-programs.ts';
+import { type FlowMaps, NOTE_BYTES } from './flow-programs.ts';
 import { flowKey, KEY4, KEY6, RECORD, writeRecord } from './flow-record.ts';
 
 /** 8 MiB of records. Two a connection. */
@@ -40,8 +40,8 @@ export class FlowTable implements FastPath {
     this.#libc = libc;
     this.#bpf = bpf;
     const opened: number[] = [];
-    const create = (...[type, keyBytes, valueBytes]: ['hash' | 'array', number, number]): number => {
-      const map = bpf.createMap({ type, keyBytes, valueBytes, entriesMax: flowsMax });
+    const create = (type: MapShape['type'], keyBytes: number, valueBytes: number, entriesMax = flowsMax): number => {
+      const map = bpf.createMap({ type, keyBytes, valueBytes, entriesMax });
       opened.push(map);
       return map;
     };
@@ -49,7 +49,8 @@ export class FlowTable implements FastPath {
       const flows4 = create('hash', KEY4.bytes, NUMBER_BYTES);
       const flows6 = create('hash', KEY6.bytes, NUMBER_BYTES);
       const records = create('array', NUMBER_BYTES, RECORD.length);
-      this.maps = { flows4, flows6, records };
+      const notes = create('perProcessor', NUMBER_BYTES, NOTE_BYTES, 1);
+      this.maps = { flows4, flows6, records, notes };
       this.#length = Math.ceil((flowsMax * RECORD.length) / PAGE_BYTES) * PAGE_BYTES;
       this.#reserve = new NativeReserve(libc, this.#length);
       this.#at = this.#reserve.layRing(records, this.#length);
