@@ -43,12 +43,14 @@ RuntimeDirectoryPreserve=yes
 CacheDirectory=uipvs
 OOMScoreAdjust=-500
 
-# Packet sockets, links, neighbors and filters of its network namespace, and ports below 1024 for the proxy; nothing
-# else that root may do.
-CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE
+# Packet sockets, links, neighbors and filters of its network namespace, programs of the fast path, and ports below 1024
+# for the proxy; nothing else that root may do.
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE CAP_BPF
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_PACKET
 # Not here: ProtectKernelTunables, since it sets /proc/sys/net of its own link.
 ${sandbox(places)}
+# Those programs again. Without this and CAP_BPF the engine sees every packet itself.
+SystemCallFilter=bpf
 
 [Install]
 WantedBy=multi-user.target

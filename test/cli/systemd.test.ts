@@ -74,7 +74,9 @@ describe('the units', () => {
 
   test('leave only the powers that each needs', () => {
     const capabilities = (text: string) => /^CapabilityBoundingSet=(.*)$/m.exec(text)?.[1];
-    expect(capabilities(unitText('uipvsd.service', places))).toBe('CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE');
+    expect(capabilities(unitText('uipvsd.service', places))).toBe(
+      'CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE CAP_BPF',
+    );
     expect(capabilities(unitText('uldirectord.service', places))).toBe('CAP_NET_RAW');
   });
 

@@ -90,7 +90,10 @@ export function fastPathRefused(libc: Libc): string | null {
 function sentence(error: Error): string {
   if (!(error instanceof LibcError)) return error.message;
   if (error.code === 'EPERM' || error.code === 'EACCES')
-    return 'the rights CAP_BPF and CAP_NET_ADMIN are missing, or the container forbids bpf(2)';
+    return (
+      'the right CAP_BPF or CAP_NET_ADMIN is missing, or the container forbids bpf(2); run as root, or add it ' +
+      '(docker: --cap-add=BPF)'
+    );
   if (error.code === 'ENOSYS') return 'this kernel has no bpf(2) (CONFIG_BPF_SYSCALL)';
   if (error.code === 'EINVAL') return 'it needs Linux 6.6 or newer';
   return `the kernel refuses (${error.message})`;
