@@ -9,6 +9,7 @@ const MAP_CREATE = 0;
 const MAP_UPDATE = 2;
 const MAP_DELETE = 3;
 const PROGRAM_LOAD = 5;
+const OBJECT_INFO = 15;
 const LINK_CREATE = 28;
 
 const MAP_TYPE = { hash: 1, array: 2, perProcessor: 6, trie: 11, sockets: 17 } as const;
@@ -25,7 +26,13 @@ const ATTACH_FLAGS = { generic: 2, native: 4 } as const;
 export type XdpMode = keyof typeof ATTACH_FLAGS;
 
 const INSTRUCTION_BYTES = 8;
-const INSTRUCTIONS_MAX = 4096;
+/** As far as a jump reaches. From 4096 on the kernel wants CAP_BPF. */
+const INSTRUCTIONS_MAX = 32_768;
+/** Of a name, with the NUL at its end. */
+const NAME_BYTES = 16;
+/** Where struct bpf_prog_info and struct bpf_map_info have it. */
+const NAME_AT = { program: 64, map: 24 } as const;
+const INFO_BYTES = 80;
 const ATTRIBUTE_BYTES = 128;
 /** Where in the memory of a call keys, values, the licence and the verifier's words lie. */
 const KEY_AT = 256;
@@ -36,11 +43,18 @@ const LOG_BYTES = 64 * 1024;
 const INSTRUCTIONS_AT = LOG_AT + LOG_BYTES;
 const MEMORY_BYTES = INSTRUCTIONS_AT + INSTRUCTIONS_MAX * INSTRUCTION_BYTES;
 
+/** A program that was not loaded: the verifier's last words, or why it was not asked. */
+export class ProgramRefusedError extends Error {
+  override readonly name = 'ProgramRefusedError';
+}
+
 export interface MapShape {
   readonly type: keyof typeof MAP_TYPE;
   readonly keyBytes: number;
   readonly valueBytes: number;
   readonly entriesMax: number;
+  /** At most 15 letters, digits, dots and underscores. */
+  readonly name?: string;
 }
 
 export class Bpf {
@@ -53,10 +67,23 @@ export class Bpf {
   }
 
   /** Throws a LibcError. */
-  createMap({ type, keyBytes, valueBytes, entriesMax }: MapShape): number {
+  createMap({ type, keyBytes, valueBytes, entriesMax, name = '' }: MapShape): number {
     return this.#call(MAP_CREATE, (attribute) => {
       writeWords(attribute, [MAP_TYPE[type], keyBytes, valueBytes, entriesMax, MAP_FLAGS[type]]);
+      this.#writeName(name, 28);
     });
+  }
+
+  /** What the program or map of that descriptor was called when it was made. Throws a LibcError. */
+  nameOf(descriptor: number, kind: keyof typeof NAME_AT): string {
+    this.#memory.bytes.fill(0, VALUE_AT, VALUE_AT + INFO_BYTES);
+    this.#call(OBJECT_INFO, (attribute) => {
+      writeWords(attribute, [descriptor, INFO_BYTES]);
+      attribute.setBigUint64(8, this.#addressOf(VALUE_AT), true);
+    });
+    const at = VALUE_AT + NAME_AT[kind];
+    const name = this.#memory.bytes.subarray(at, at + NAME_BYTES);
+    return new TextDecoder().decode(name.subarray(0, name.indexOf(0)));
   }
 
   /** Adds or replaces. Throws a LibcError; E2BIG: the map is full. */
@@ -84,9 +111,11 @@ export class Bpf {
     }
   }
 
-  /** Throws a LibcError, or an Error with the verifier's last words when it refuses the program. */
+  /** `name`: as that of a map. Throws a LibcError, or a ProgramRefusedError. */
   loadProgram(type: ProgramType, instructions: Uint8Array, name: string): number {
-    if (instructions.length > INSTRUCTIONS_MAX * INSTRUCTION_BYTES) throw new Error(`program ${name} is too long`);
+    if (instructions.length > INSTRUCTIONS_MAX * INSTRUCTION_BYTES) {
+      throw new ProgramRefusedError(`program ${name} is too long`);
+    }
     this.#memory.bytes.set(instructions, INSTRUCTIONS_AT);
     try {
       return this.#load(type, instructions.length / INSTRUCTION_BYTES, name, false);
@@ -97,9 +126,8 @@ export class Bpf {
     try {
       return this.#load(type, instructions.length / INSTRUCTION_BYTES, name, true);
     } catch (cause) {
-      throw new Error(`the kernel's verifier refuses the program: ${this.#lastWords() || (cause as Error).message}`, {
-        cause,
-      });
+      const words = this.#lastWords() || (cause as Error).message;
+      throw new ProgramRefusedError(`the kernel's verifier refuses the program: ${words}`, { cause });
     }
   }
 
@@ -139,7 +167,7 @@ export class Bpf {
         attribute.setUint32(28, LOG_BYTES, true);
         attribute.setBigUint64(32, this.#addressOf(LOG_AT), true);
       }
-      new TextEncoder().encodeInto(name.slice(0, 15), this.#memory.bytes.subarray(48, 63));
+      this.#writeName(name, 48);
       if (type === 'xdp') attribute.setUint32(68, ATTACH_XDP, true);
     });
   }
@@ -155,6 +183,10 @@ export class Bpf {
     this.#memory.bytes.set(key, KEY_AT);
     attribute.setUint32(0, map, true);
     attribute.setBigUint64(8, this.#addressOf(KEY_AT), true);
+  }
+
+  #writeName(name: string, at: number): void {
+    new TextEncoder().encodeInto(name.slice(0, NAME_BYTES - 1), this.#memory.bytes.subarray(at, at + NAME_BYTES - 1));
   }
 
   #addressOf(at: number): bigint {

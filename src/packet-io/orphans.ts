@@ -5,20 +5,20 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import type { Libc } from '../native/libc.ts';
 
-/** Takes off every program of that kind that this process holds on an interface. Returns how many there were. */
-export function takeOffOrphans(libc: Libc, kind: 'xdp' | 'tcx'): number {
+/** Takes off every XDP program that this process holds on an interface. Returns how many there were. */
+export function takeOffOrphans(libc: Libc): number {
   let closed = 0;
   for (const fd of readdirSync('/proc/self/fdinfo')) {
-    if (!isLinkOf(fd, kind)) continue;
+    if (!isXdpLink(fd)) continue;
     libc.close(Number(fd));
     closed++;
   }
   return closed;
 }
 
-function isLinkOf(fd: string, kind: string): boolean {
+function isXdpLink(fd: string): boolean {
   try {
-    return new RegExp(`^link_type:\\s*${kind}$`, 'm').test(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'));
+    return /^link_type:\s*xdp$/m.test(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'));
   } catch {
     // The descriptor that was open for reading the folder.
     return false;

@@ -96,6 +96,8 @@ export interface PacketIoOptions {
   readonly xdpMode?: 'generic' | 'native';
   /** Whether there shall be a fast path where the kernel has one. Absent: no. */
   readonly fastPath?: boolean;
+  /** Which of several workers this is, from 0; absent: the only one. What another of that number left behind is its own. */
+  readonly shard?: number;
   /** XDP programs take every frame, not only those that were claimed: for tests of that back end. */
   readonly xdpTakesAll?: boolean;
 }

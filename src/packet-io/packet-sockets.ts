@@ -13,10 +13,10 @@ import { AdaptiveSpin } from './adaptive-spin.ts';
 import type { Claims } from './claims.ts';
 import { countTransmitError, createCounters, createLinkCounters } from './counters.ts';
 import { KernelFastPath } from './fast-path/kernel-fast-path.ts';
+import { ownerName, takeOffOrphans } from './fast-path/owner.ts';
 import type { FrameSender } from './frame-sender.ts';
 import { LinkSender } from './link-sender.ts';
 import { clearHeader, type OffloadHeaders } from './offload-headers.ts';
-import { takeOffOrphans } from './orphans.ts';
 import {
   type FrameFilter,
   type Link,
@@ -119,7 +119,8 @@ export class PacketSockets<A extends Arena> implements PacketIo {
   #fastPath: KernelFastPath | null;
 
   /** `name`: that of the back end, for errors. */
-  constructor(name: string, libc: Libc, reception: Reception<A>, { spinUs = 0, fastPath = false }: PacketIoOptions) {
+  constructor(name: string, libc: Libc, reception: Reception<A>, options: PacketIoOptions) {
+    const { spinUs = 0, fastPath = false, shard = 0 } = options;
     this.#name = name;
     this.#libc = libc;
     this.#reception = reception;
@@ -127,7 +128,7 @@ export class PacketSockets<A extends Arena> implements PacketIo {
     this.#scratch = new NativeMemory(libc, SCRATCH_BYTES);
     this.#pollFds = new NativeMemory(libc, 4096);
     this.wakeFd = libc.eventfd();
-    this.#fastPath = fastPath ? openFastPath(libc) : null;
+    this.#fastPath = fastPath ? openFastPath(libc, shard) : null;
     this.#listPollFds();
   }
 
@@ -177,21 +178,17 @@ export class PacketSockets<A extends Arena> implements PacketIo {
     this.#links.push(attached);
     this.#byIndex.set(link.index, attached);
     this.#listPollFds();
-    this.#serveFlows(link, source.fd);
+    this.#serveFlows(attached);
   }
 
   get fastPath(): FastPath | null {
     return this.#fastPath?.flows ?? null;
   }
 
-  /** A link without is no error: its frames come to the engine, all of them. */
-  #serveFlows({ index, loopback, toHost = false }: Link, fd: number): void {
-    if (loopback || toHost || this.#filter !== null) return;
-    try {
-      this.#fastPath?.serve(index, fd);
-    } catch (error) {
-      if (!(error instanceof LibcError)) throw error;
-    }
+  /** False: a link without is no error, all its frames that are chosen come to the engine. */
+  #serveFlows({ link, source }: Attached<A>): boolean {
+    if (this.#fastPath === null || link.loopback || link.toHost === true) return false;
+    return this.#fastPath.serve(link.index, source.fd, this.#filter);
   }
 
   #open(link: Link, counters: LinkCounters): LinkSource<A> {
@@ -239,11 +236,16 @@ export class PacketSockets<A extends Arena> implements PacketIo {
     return this.#filter !== null;
   }
 
+  /** Throws a LibcError; then some links have the filter, and the others the one before. */
   #setFilters(program: FrameFilter): void {
     this.#filter = program;
-    // A socket has one filter: whoever chooses frames does without a fast path.
-    for (const { link } of this.#links) this.#fastPath?.leave(link.index);
-    for (const { source, link } of this.#links) setPacketFilter(this.#libc, source.fd, link.loopback, program);
+    for (const attached of this.#links) {
+      if (this.#serveFlows(attached)) continue;
+      const { source, link } = attached;
+      setPacketFilter(this.#libc, source.fd, link.loopback, program);
+      // Not before: what its filter has left to the program the engine must hear again first.
+      this.#fastPath?.leave(link.index);
+    }
   }
 
   createBatch(frames: number): PacketBatch {
@@ -433,10 +435,10 @@ export class PacketSockets<A extends Arena> implements PacketIo {
 }
 
 /** `null` where the kernel has none; `fastPathRefused` says why. */
-function openFastPath(libc: Libc): KernelFastPath | null {
-  takeOffOrphans(libc, 'tcx');
+function openFastPath(libc: Libc, shard: number): KernelFastPath | null {
+  takeOffOrphans(libc, shard);
   try {
-    return new KernelFastPath(libc);
+    return new KernelFastPath(libc, ownerName(shard));
   } catch {
     return null;
   }

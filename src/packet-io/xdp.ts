@@ -29,7 +29,7 @@ export const xdp: PacketIoKind = {
 
 /** Throws a LibcError where the kernel has no BPF maps for us. One at a time in a process. */
 function xdpReception(libc: Libc, options: PacketIoOptions): Reception<RingArena> {
-  takeOffOrphans(libc, 'xdp');
+  takeOffOrphans(libc);
   const reserve = new NativeReserve(libc, RESERVE_BYTES);
   const ring = ringReception(libc, options, reserve);
   const bpf = new Bpf(libc);

@@ -11,11 +11,14 @@ export const STACK: Register = 10;
 
 const SIZE = { word: 0x00, half: 0x08, byte: 0x10, double: 0x18 } as const;
 export type Size = keyof typeof SIZE;
+export type FrameSize = Exclude<Size, 'double'>;
 
 const LOAD = 0x61;
 const STORE_VALUE = 0x62;
 const STORE_REGISTER = 0x63;
 const LOAD_WIDE = 0x18;
+const LOAD_FRAME = 0x20;
+const LOAD_FRAME_BEHIND = 0x40;
 const CALL = 0x85;
 const EXIT = 0x95;
 const TO_BIG_ENDIAN = 0xdc;
@@ -23,32 +26,41 @@ const ATOMIC = 0xdb;
 /** In the source field of a wide load: the value is the descriptor of a map. */
 const MAP_DESCRIPTOR = 1;
 
-/** On 64 bits, with a value; with a register instead these are 8 more. */
+/** On 64 bits, with a value; with a register instead these are 8 more, on 32 bits 3 less. */
 const ARITHMETIC = {
   add: 0x07,
   subtract: 0x17,
+  multiply: 0x27,
+  divide: 0x37,
   or: 0x47,
   and: 0x57,
   shiftLeft: 0x67,
   shiftRight: 0x77,
+  negate: 0x87,
+  modulo: 0x97,
   xor: 0xa7,
   move: 0xb7,
 } as const;
 export type Arithmetic = keyof typeof ARITHMETIC;
 const WITH_REGISTER = 0x08;
+const ON_32_BITS = -3;
 
-/** `32`: only the lower halves are compared. */
+/** `32`: only the lower halves are compared. `anyBit`: of the right one is set in the left one. */
 const JUMP = {
   always: 0x05,
   equal: 0x15,
   above: 0x25,
   atLeast: 0x35,
+  anyBit: 0x45,
   notEqual: 0x55,
   notEqual32: 0x56,
   below: 0xa5,
   atMost: 0xb5,
 } as const;
 export type Jump = Exclude<keyof typeof JUMP, 'always'>;
+/** What turns a jump into that of the lower halves. */
+const JUMP_ON_32_BITS = 1;
+export type Jump32 = Exclude<Jump, 'notEqual32'>;
 
 interface Instruction {
   readonly code: number;
@@ -94,6 +106,28 @@ export class EbpfAssembler {
     return this.#add(ARITHMETIC[operation], to, 0, 0, value);
   }
 
+  /** The same on the lower halves; the upper one of `to` becomes 0. */
+  register32(operation: Arithmetic, to: Register, from: Register): this {
+    return this.#add((ARITHMETIC[operation] | WITH_REGISTER) + ON_32_BITS, to, from, 0, 0);
+  }
+
+  value32(operation: Arithmetic, to: Register, value: number): this {
+    return this.#add(ARITHMETIC[operation] + ON_32_BITS, to, 0, 0, value);
+  }
+
+  /**
+   * Register 0 becomes what the frame has at `at`, as a number of this machine; where it has nothing the program ends
+   * with 0. Register 6 holds the context, 1 to 5 are lost. Only in programs that look at a socket buffer.
+   */
+  loadFrame(size: FrameSize, at: number): this {
+    return this.#add(LOAD_FRAME | SIZE[size], 0, 0, 0, at);
+  }
+
+  /** The same at `behind + at`. */
+  loadFrameBehind(size: FrameSize, behind: Register, at: number): this {
+    return this.#add(LOAD_FRAME_BEHIND | SIZE[size], 0, behind, 0, at);
+  }
+
   /** Turns a 16-bit number of the network into one of this machine, or back. */
   networkHalf(to: Register): this {
     return this.#add(TO_BIG_ENDIAN, to, 0, 0, 16);
@@ -111,6 +145,14 @@ export class EbpfAssembler {
 
   jumpIfRegister(condition: Jump, left: Register, right: Register, label: string): this {
     return this.#jump(JUMP[condition] | WITH_REGISTER, left, right, 0, label);
+  }
+
+  jumpIf32(condition: Jump32, left: Register, value: number, label: string): this {
+    return this.#jump(JUMP[condition] + JUMP_ON_32_BITS, left, 0, value, label);
+  }
+
+  jumpIfRegister32(condition: Jump32, left: Register, right: Register, label: string): this {
+    return this.#jump((JUMP[condition] | WITH_REGISTER) + JUMP_ON_32_BITS, left, right, 0, label);
   }
 
   jump(label: string): this {

@@ -141,6 +141,10 @@ class SteeredIo implements PacketIo {
     return this.#io.counters;
   }
 
+  get fastPath(): NonNullable<PacketIo['fastPath']> | null {
+    return this.#io.fastPath ?? null;
+  }
+
   attach(link: Parameters<PacketIo['attach']>[0]): void {
     this.#io.attach(link);
   }

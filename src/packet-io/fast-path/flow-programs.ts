@@ -7,7 +7,9 @@
  *
  * Sources: bpf-helpers(7), linux/bpf.h (struct __sk_buff, tcx), RFC 1624 (checksums).
  */
+import { appendBpf, BPF_MEMORY_BYTES } from '../../wire/bpf-to-ebpf.ts';
 import { EbpfAssembler, type Register, STACK } from '../../wire/ebpf.ts';
+import type { FrameFilter } from '../packet-io.ts';
 import { KEY4, KEY6, RECORD } from './flow-record.ts';
 
 /** Descriptors of the maps that both read. */
@@ -81,6 +83,8 @@ const IP = FRAME + ETHERNET_BYTES;
 const LOADED4 = ETHERNET_BYTES + IPV4.headerBytes + 8;
 const LOADED6 = ETHERNET_BYTES + IPV6.headerBytes + 8;
 const KEY = -120;
+/** What the filter of the socket remembers. */
+const MEMORY = KEY - BPF_MEMORY_BYTES;
 
 const context: Register = 6;
 const record: Register = 7;
@@ -91,20 +95,16 @@ const wireBytes: Register = 9;
 /** Of the program on the link. */
 const note: Register = 9;
 
-/** Of type "socket filter". */
-export function socketFilter(maps: FlowMaps): Uint8Array {
+/** Of type "socket filter". `chosen`: which of the frames that no flow has the socket hears. */
+export function socketFilter(maps: FlowMaps, chosen: FrameFilter): Uint8Array {
   const code = new EbpfAssembler();
   // The tag of a VLAN is in metadata only and would be lost.
   code.register('move', context, 1).load('word', 2, context, CONTEXT.vlanPresent).jumpIf('notEqual', 2, 0, 'theirs');
   ask(code, maps, 'ours');
-  return code
-    .label('theirs')
-    .value('move', 0, NOTHING)
-    .exit()
-    .label('ours')
-    .value('move', 0, WHOLE_FRAME)
-    .exit()
-    .finish();
+  code.label('theirs').value('move', 0, NOTHING).exit().label('ours');
+  if (chosen === null) code.value('move', 0, WHOLE_FRAME).exit();
+  else appendBpf(code, chosen, { labels: 'chosen ', memoryAt: MEMORY });
+  return code.finish();
 }
 
 /** Of type "traffic classifier", for the way in of a link. */

@@ -35,13 +35,13 @@ export class FlowTable implements FastPath {
   #freeCount: number;
   readonly #number = new Uint8Array(NUMBER_BYTES);
 
-  /** Throws a LibcError: EPERM, ENOMEM, EINVAL (a kernel before 5.5). */
-  constructor(libc: Libc, bpf: Bpf, flowsMax: number = FLOWS_MAX) {
+  /** `name`: of its maps. Throws a LibcError: EPERM, ENOMEM, EINVAL (a kernel before 5.5). */
+  constructor(libc: Libc, bpf: Bpf, name: string, flowsMax: number = FLOWS_MAX) {
     this.#libc = libc;
     this.#bpf = bpf;
     const opened: number[] = [];
     const create = (type: MapShape['type'], keyBytes: number, valueBytes: number, entriesMax = flowsMax): number => {
-      const map = bpf.createMap({ type, keyBytes, valueBytes, entriesMax });
+      const map = bpf.createMap({ type, keyBytes, valueBytes, entriesMax, name });
       opened.push(map);
       return map;
     };

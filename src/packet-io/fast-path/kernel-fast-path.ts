@@ -1,30 +1,35 @@
 /** The fast path in the kernel: its programs, and the links they are on. All of it is gone with the process. */
-import { Bpf } from '../../native/bpf.ts';
+import { Bpf, ProgramRefusedError } from '../../native/bpf.ts';
 import { type Libc, LibcError } from '../../native/libc.ts';
 import { setPacketProgram } from '../../native/packet-socket.ts';
 import type { FastPath } from '../../wire/fast-path.ts';
+import type { FrameFilter } from '../packet-io.ts';
 import { linkProgram, socketFilter } from './flow-programs.ts';
 import { FlowTable } from './flow-table.ts';
+import { NOBODY } from './owner.ts';
 
 export class KernelFastPath {
   readonly #libc: Libc;
   readonly #bpf: Bpf;
+  readonly #name: string;
   readonly #table: FlowTable;
-  readonly #filter: number;
   readonly #program: number;
+  /** Filter of the sockets: the one that was wanted last, and its descriptor, or `null` when the kernel refuses it. */
+  #filter: { readonly chosen: FrameFilter; readonly descriptor: number | null };
   /** Descriptor of what holds the program on each link. */
   readonly #links = new Map<number, number>();
 
-  /** Throws a LibcError, or an Error with the verifier's words. */
-  constructor(libc: Libc, flowsMax?: number) {
+  /** `name`: of all it makes, see `ownerName`. Throws a LibcError, or a ProgramRefusedError. */
+  constructor(libc: Libc, name: string, flowsMax?: number) {
     this.#libc = libc;
     this.#bpf = new Bpf(libc);
-    this.#table = new FlowTable(libc, this.#bpf, flowsMax);
+    this.#name = name;
+    this.#table = new FlowTable(libc, this.#bpf, name, flowsMax);
     let filter = -1;
     try {
-      filter = this.#bpf.loadProgram('filter', socketFilter(this.#table.maps), 'uipvs_filter');
-      this.#program = this.#bpf.loadProgram('traffic', linkProgram(this.#table.maps), 'uipvs_flows');
-      this.#filter = filter;
+      filter = this.#bpf.loadProgram('filter', socketFilter(this.#table.maps, null), name);
+      this.#program = this.#bpf.loadProgram('traffic', linkProgram(this.#table.maps), name);
+      this.#filter = { chosen: null, descriptor: filter };
     } catch (error) {
       if (filter >= 0) libc.close(filter);
       this.#table.close();
@@ -37,27 +42,54 @@ export class KernelFastPath {
   }
 
   /**
-   * Takes flows that come by this link, whose packet socket is `fd`; its filter is replaced. Throws a LibcError when that
-   * is not possible; then everything is as before.
+   * Takes flows that come by this link, whose packet socket is `fd`. The filter of the socket is replaced at once by one
+   * that hears of the other frames what `chosen` accepts. False: the kernel does not do that; then everything is as before,
+   * and a link that was served still is, with the filter it had.
    */
-  serve(linkIndex: number, fd: number): void {
-    const link = this.#bpf.attachIngress(this.#program, linkIndex);
+  serve(linkIndex: number, fd: number, chosen: FrameFilter): boolean {
+    const filter = this.#filterFor(chosen);
+    if (filter === null) return false;
+    const served = this.#links.get(linkIndex);
+    let link = served;
     try {
+      link ??= this.#bpf.attachIngress(this.#program, linkIndex);
       // In this order: between the two the engine would not hear what nobody else carries.
-      setPacketProgram(this.#libc, fd, this.#filter);
+      setPacketProgram(this.#libc, fd, filter);
     } catch (error) {
-      this.#libc.close(link);
-      throw error;
+      if (!(error instanceof LibcError)) throw error;
+      if (link !== undefined && served === undefined) this.#libc.close(link);
+      return false;
     }
     this.#links.set(linkIndex, link);
+    return true;
   }
 
-  /** Throws as `serve`. */
+  /** Loaded once for all links. Sockets keep the one they have until they get another. */
+  #filterFor(chosen: FrameFilter): number | null {
+    if (this.#filter.chosen !== chosen) {
+      const before = this.#filter.descriptor;
+      this.#filter = { chosen, descriptor: this.#load(chosen) };
+      if (before !== null) this.#libc.close(before);
+    }
+    return this.#filter.descriptor;
+  }
+
+  #load(chosen: FrameFilter): number | null {
+    const instructions = socketFilter(this.#table.maps, chosen);
+    try {
+      return this.#bpf.loadProgram('filter', instructions, this.#name);
+    } catch (error) {
+      if (error instanceof LibcError || error instanceof ProgramRefusedError) return null;
+      throw error;
+    }
+  }
+
+  /** Throws a LibcError. */
   tryLink(linkIndex: number): void {
     this.#libc.close(this.#bpf.attachIngress(this.#program, linkIndex));
   }
 
-  /** The packet socket of the link is closed, or about to be. */
+  /** The packet socket of the link has another filter again, or is about to be closed. */
   leave(linkIndex: number): void {
     const link = this.#links.get(linkIndex);
     if (link === undefined) return;
@@ -68,7 +100,7 @@ export class KernelFastPath {
   close(): void {
     for (const linkIndex of [...this.#links.keys()]) this.leave(linkIndex);
     this.#libc.close(this.#program);
-    this.#libc.close(this.#filter);
+    if (this.#filter.descriptor !== null) this.#libc.close(this.#filter.descriptor);
     this.#table.close();
   }
 }
@@ -77,7 +109,7 @@ export class KernelFastPath {
 export function fastPathRefused(libc: Libc): string | null {
   let path: KernelFastPath | null = null;
   try {
-    path = new KernelFastPath(libc, 2);
+    path = new KernelFastPath(libc, NOBODY, 2);
     path.tryLink(libc.interfaceIndex('lo'));
     return null;
   } catch (error) {
