@@ -3,8 +3,15 @@ import type { BpfInstruction } from '../../src/wire/bpf.ts';
 
 const METADATA_AT = 0xfffff000;
 
-/** What the program returns. Throws where the kernel would refuse the program; a read beyond the frame returns 0. */
-export function runBpf(program: readonly BpfInstruction[], frame: Uint8Array): number {
+/**
+ * What the program returns. Throws where the kernel would refuse the program; a read beyond the frame returns 0.
+ * `metadata`: by how far behind METADATA_AT it is asked for; what is not there is 0.
+ */
+export function runBpf(
+  program: readonly BpfInstruction[],
+  frame: Uint8Array,
+  metadata: Readonly<Record<number, number>> = {},
+): number {
   const memory = new Array<number | undefined>(16);
   let a = 0;
   let x = 0;
@@ -14,7 +21,6 @@ export function runBpf(program: readonly BpfInstruction[], frame: Uint8Array): n
     const [code, ifTrue, ifFalse, value] = instruction;
     if (ifTrue > 255 || ifFalse > 255) throw new Error(`a jump at ${at} is too long`);
     const load = (place: number, bytes: number): number | null => {
-      if (place >= METADATA_AT) return 0;
       if (place + bytes > frame.length) return null;
       let word = 0;
       for (let n = 0; n < bytes; n++) word = word * 256 + (frame[place + n] as number);
@@ -24,12 +30,13 @@ export function runBpf(program: readonly BpfInstruction[], frame: Uint8Array): n
       at += condition ? ifTrue : ifFalse;
     };
     const loaded = ((): number | null => {
+      if ([0x20, 0x28, 0x30].includes(code) && value >= METADATA_AT) return metadata[value - METADATA_AT] ?? 0;
       if (code === 0x20) return load(value, 4);
       if (code === 0x28) return load(value, 2);
       if (code === 0x30) return load(value, 1);
-      if (code === 0x40) return load(x + value, 4);
-      if (code === 0x48) return load(x + value, 2);
-      if (code === 0x50) return load(x + value, 1);
+      if (code === 0x40) return load((x + value) >>> 0, 4);
+      if (code === 0x48) return load((x + value) >>> 0, 2);
+      if (code === 0x50) return load((x + value) >>> 0, 1);
       if (code === 0x00) return value;
       if (code === 0x80) return frame.length;
       return a;
@@ -43,8 +50,23 @@ export function runBpf(program: readonly BpfInstruction[], frame: Uint8Array): n
         a = word;
         break;
       }
+      case 0x61: {
+        const word = memory[value];
+        if (word === undefined) throw new Error(`memory ${value} is read before it is written, at ${at}`);
+        x = word;
+        break;
+      }
       case 0x02:
         memory[value] = a;
+        break;
+      case 0x03:
+        memory[value] = x;
+        break;
+      case 0x01:
+        x = value;
+        break;
+      case 0x81:
+        x = frame.length;
         break;
       case 0xb1: {
         const byte = load(value, 1);
@@ -64,23 +86,54 @@ export function runBpf(program: readonly BpfInstruction[], frame: Uint8Array): n
       case 0x0c:
         a = (a + x) >>> 0;
         break;
+      case 0x14:
+        a = (a - value) >>> 0;
+        break;
       case 0x1c:
         a = (a - x) >>> 0;
         break;
       case 0x24:
         a = Number((BigInt(a) * BigInt(value)) & 0xffffffffn);
         break;
+      case 0x2c:
+        a = Number((BigInt(a) * BigInt(x)) & 0xffffffffn);
+        break;
+      case 0x34:
+      case 0x94:
+        if (value === 0) throw new Error(`a division by 0 at ${at}`);
+        a = code === 0x34 ? Math.floor(a / value) : a % value;
+        break;
+      case 0x3c:
+      case 0x9c:
+        if (x === 0) return 0;
+        a = code === 0x3c ? Math.floor(a / x) : a % x;
+        break;
+      case 0x44:
+        a = (a | value) >>> 0;
+        break;
+      case 0x4c:
+        a = (a | x) >>> 0;
+        break;
       case 0x54:
         a = (a & value) >>> 0;
         break;
+      case 0x5c:
+        a = (a & x) >>> 0;
+        break;
       case 0x64:
-        a = (a << value) >>> 0;
-        break;
       case 0x74:
-        a = a >>> value;
+        if (value > 31) throw new Error(`a shift by ${value} at ${at}`);
+        a = code === 0x64 ? (a << value) >>> 0 : a >>> value;
         break;
-      case 0x94:
-        a = a % value;
+      // Of a register five bits count, here as there.
+      case 0x6c:
+        a = (a << x) >>> 0;
+        break;
+      case 0x7c:
+        a = a >>> x;
+        break;
+      case 0x84:
+        a = -a >>> 0;
         break;
       case 0xa4:
         a = (a ^ value) >>> 0;
@@ -100,8 +153,17 @@ export function runBpf(program: readonly BpfInstruction[], frame: Uint8Array): n
       case 0x35:
         jump(a >= value);
         break;
+      case 0x1d:
+        jump(a === x);
+        break;
+      case 0x2d:
+        jump(a > x);
+        break;
       case 0x3d:
         jump(a >= x);
+        break;
+      case 0x4d:
+        jump((a & x) !== 0);
         break;
       case 0x45:
         jump((a & value) !== 0);
