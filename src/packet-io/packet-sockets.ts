@@ -12,6 +12,7 @@ import { completeChecksum } from '../wire/segment.ts';
 import { AdaptiveSpin } from './adaptive-spin.ts';
 import type { Claims } from './claims.ts';
 import { countTransmitError, createCounters, createLinkCounters } from './counters.ts';
+import { FLOWS_MAX } from './fast-path/flow-table.ts';
 import { KernelFastPath } from './fast-path/kernel-fast-path.ts';
 import { ownerName, takeOffOrphans } from './fast-path/owner.ts';
 import type { FrameSender } from './frame-sender.ts';
@@ -438,7 +439,7 @@ export class PacketSockets<A extends Arena> implements PacketIo {
 function openFastPath(libc: Libc, shard: number): KernelFastPath | null {
   takeOffOrphans(libc, shard);
   try {
-    return new KernelFastPath(libc, ownerName(shard));
+    return new KernelFastPath(libc, FLOWS_MAX, ownerName(shard));
   } catch {
     return null;
   }

@@ -20,7 +20,7 @@ export class KernelFastPath {
   readonly #links = new Map<number, number>();
 
   /** `name`: of all it makes, see `ownerName`. Throws a LibcError, or a ProgramRefusedError. */
-  constructor(libc: Libc, name: string, flowsMax?: number) {
+  constructor(libc: Libc, flowsMax?: number, name: string = NOBODY) {
     this.#libc = libc;
     this.#bpf = new Bpf(libc);
     this.#name = name;
@@ -109,7 +109,7 @@ export class KernelFastPath {
 export function fastPathRefused(libc: Libc): string | null {
   let path: KernelFastPath | null = null;
   try {
-    path = new KernelFastPath(libc, NOBODY, 2);
+    path = new KernelFastPath(libc, 2);
     path.tryLink(libc.interfaceIndex('lo'));
     return null;
   } catch (error) {

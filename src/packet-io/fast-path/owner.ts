@@ -9,7 +9,7 @@ import { basename } from 'node:path';
 import { Bpf } from '../../native/bpf.ts';
 import type { Libc } from '../../native/libc.ts';
 
-/** For programs that only find out whether they may be loaded. */
+/** For what ends before its thread does, such as a look whether programs may be loaded. */
 export const NOBODY = 'uipvs_probe';
 
 /** The name of everything that this thread makes for the shard. */
