@@ -9,6 +9,7 @@ import type { Flow } from '../../src/wire/fast-path.ts';
 import { collect } from './conformance.ts';
 import { createLiveRig, type LiveRig, type LiveSubject, liveConformance } from './live-conformance.ts';
 import { AgentProgram } from './support/agent-process.ts';
+import { flowOf } from './support/flows.ts';
 import { type PacketSpec, packetFrame } from './support/frames.ts';
 import { namespacesRefused } from './support/namespaces.ts';
 
@@ -301,28 +302,6 @@ function randomEnds(ipv6: boolean) {
   const address = (): number[] => (ipv6 ? [0xfd, ...randomBytes(15)] : [10, ...randomBytes(3)]);
   const port = (): number => 1 + randomInt(65_534);
   return { source: address(), destination: address(), sourcePort: port(), destinationPort: port() };
-}
-
-function flowOf(came: PacketSpec, left: PacketSpec) {
-  const ipv6 = came.ipv6 ?? false;
-  return {
-    ipv6,
-    protocol: came.protocol === 'tcp' ? 6 : 17,
-    ...words('source', came.source ?? [], ipv6),
-    ...words('destination', came.destination ?? [], ipv6),
-    sourcePort: came.sourcePort ?? 40_000,
-    destinationPort: came.destinationPort ?? 80,
-    ...words('newSource', left.source ?? [], ipv6),
-    ...words('newDestination', left.destination ?? [], ipv6),
-    newSourcePort: left.sourcePort ?? 40_000,
-    newDestinationPort: left.destinationPort ?? 80,
-  };
-}
-
-/** `source0` to `source3`, as signed words. */
-function words(name: string, address: readonly number[], ipv6: boolean): Record<string, number> {
-  const bytes = Buffer.from(ipv6 ? address : [...Array(12).fill(0), ...address]);
-  return Object.fromEntries([0, 1, 2, 3].map((i) => [`${name}${i}`, bytes.readInt32BE(4 * i)]));
 }
 
 /** With the right checksum for an IPv4 header of so many bytes. */

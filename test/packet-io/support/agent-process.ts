@@ -9,6 +9,8 @@ const PROJECT = fileURLToPath(new URL('../../..', import.meta.url));
 /** The agent as JavaScript, in a folder below the project so that packages are found. */
 export class AgentProgram {
   readonly path: string;
+  /** Of the process that has two workers with a fast path each. */
+  readonly workersPath: string;
   readonly folder: string;
 
   constructor() {
@@ -17,13 +19,15 @@ export class AgentProgram {
     const config = join(this.folder, 'tsconfig.json');
     const options = { rootDir: PROJECT, outDir: this.folder, noCheck: true, declaration: false, noEmitOnError: false };
     // The agent loads wake.ts by its path, in another thread.
-    const files = ['test/packet-io/support/agent.ts', 'src/native/wake.ts'].map((file) => join(PROJECT, file));
+    const sources = ['test/packet-io/support/agent.ts', 'test/packet-io/support/fast-path-workers.ts'];
+    const files = [...sources, 'src/native/wake.ts'].map((file) => join(PROJECT, file));
     const extended = { extends: join(PROJECT, 'tsconfig.json'), compilerOptions: options, files, include: [] };
     writeFileSync(config, JSON.stringify(extended));
     execFileSync(process.execPath, [join(PROJECT, 'node_modules/typescript/bin/tsc'), '-p', config], {
       stdio: ['ignore', 'inherit', 'inherit'],
     });
     this.path = join(this.folder, 'test/packet-io/support/agent.js');
+    this.workersPath = join(this.folder, 'test/packet-io/support/fast-path-workers.js');
   }
 
   remove(): void {

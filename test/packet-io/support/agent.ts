@@ -3,10 +3,11 @@
  * Frames of the experimental EtherType 0x88b5 are collected; with a bridge, everything goes out of the other link.
  */
 import { createSocket } from 'node:dgram';
+import { readdirSync, readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { pingOnce } from '../../../src/native/icmp-socket.ts';
 import { LIVE_KINDS } from '../../../src/packet-io/index.ts';
-import type { Link, PacketIo, PacketIoOptions } from '../../../src/packet-io/packet-io.ts';
+import type { FrameFilter, Link, PacketIo, PacketIoOptions } from '../../../src/packet-io/packet-io.ts';
 import type { Flow } from '../../../src/wire/fast-path.ts';
 import { PacketBatch } from '../../../src/wire/packet-batch.ts';
 import { openSteered } from './steered.ts';
@@ -156,6 +157,20 @@ const orders: Record<string, (order: any) => unknown> = {
     return result;
   },
   collectIp: ({ on }: { on: boolean }) => void (collectIp = on),
+  /** Whether the kernel chooses now. */
+  filter({ program }: { program: FrameFilter }) {
+    io.filter?.(program);
+    return io.filters;
+  },
+  /** How many links have the program of a fast path. */
+  linksWithProgram: () =>
+    readdirSync('/proc/self/fdinfo').filter((fd) => {
+      try {
+        return readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1').includes('link_type:\ttcx');
+      } catch {
+        return false;
+      }
+    }).length,
   /** Flows of the fast path, MACs as text. */
   addFlow({
     flow,
