@@ -283,17 +283,17 @@ describe.skipIf(refused !== null)(`several workers with a fast path each${becaus
     const { stdout } = await promisify(execFile)('ip', words, { env: { ...process.env } });
     const told = JSON.parse(stdout) as Record<string, { links: string[]; maps: number }>;
     const { both, oneGone, replaced, bothGone, bothReplaced, closed } = told as Required<typeof told>;
-    expect(both).toMatchObject({ links: [expect.any(String), expect.any(String)], maps: 6 });
+    expect(both).toMatchObject({ links: [expect.any(String), expect.any(String)], maps: 8 });
     // What a worker leaves behind stays until its successor comes, which leaves the other worker's alone.
     expect(oneGone).toEqual(both);
     expect(replaced?.links).toHaveLength(2);
     expect(replaced?.links).toContain(both?.links[1]);
     expect(replaced?.links).not.toContain(both?.links[0]);
-    expect(replaced?.maps).toBe(6);
+    expect(replaced?.maps).toBe(8);
     expect(bothGone).toEqual(replaced);
     expect(bothReplaced?.links).toHaveLength(2);
     expect(bothReplaced?.links.some((each) => replaced?.links.includes(each))).toBe(false);
-    expect(bothReplaced?.maps).toBe(6);
+    expect(bothReplaced?.maps).toBe(8);
     expect(closed).toEqual({ links: [], maps: 0 });
   }, 60_000);
 });

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { steeringProgram } from '../../src/data-plane/steering/program.ts';
 import type { Command } from '../../src/model/commands.ts';
-import { socketFilter } from '../../src/packet-io/fast-path/flow-programs.ts';
+import { NOTE_BYTES, socketFilter } from '../../src/packet-io/fast-path/flow-programs.ts';
 import { BpfCode, type BpfInstruction } from '../../src/wire/bpf.ts';
 import { appendBpf } from '../../src/wire/bpf-to-ebpf.ts';
 import { EbpfAssembler } from '../../src/wire/ebpf.ts';
@@ -28,7 +28,7 @@ const NO_FLOWS: Maps = {
   keyBytes: (map) => (map === 1 ? 16 : map === 2 ? 40 : 4),
   redirect: () => 0,
 };
-const MAPS = { flows4: 1, flows6: 2, records: 3 };
+const MAPS = { flows4: 1, flows6: 2, records: 3, notes: 4 };
 
 function translated(program: readonly BpfInstruction[]): Uint8Array {
   const code = new EbpfAssembler().register('move', 6, 1);
@@ -335,10 +335,13 @@ test('a frame that a flow has is not heard, whatever the steering program says',
   const asked: string[] = [];
   const record = new Uint8Array(128);
   new DataView(record.buffer).setUint32(28, 1500, true);
+  const note = new Uint8Array(NOTE_BYTES);
   const flows: Maps = {
     ...NO_FLOWS,
+    writable: (map) => map === MAPS.notes,
     lookUp(map, wanted) {
-      if (map === 3) return record;
+      if (map === MAPS.records) return record;
+      if (map === MAPS.notes) return note;
       asked.push(Buffer.from(wanted).toString('hex'));
       return Uint8Array.of(0, 0, 0, 0);
     },

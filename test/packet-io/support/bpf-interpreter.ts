@@ -7,6 +7,8 @@
 export interface Maps {
   /** The value under `key` of that map, or `null`. */
   lookUp(map: number, key: Uint8Array): Uint8Array | null;
+  /** Whether programs may write its values; absent: none. */
+  writable?(map: number): boolean;
   /** Bytes of a key of that map. */
   keyBytes(map: number): number;
   redirect(map: number, index: number, otherwise: number): number;
@@ -172,7 +174,7 @@ function run(program: Uint8Array, context: Uint8Array, more: Region[], frame: Ui
     const found = maps.lookUp(map, bytesAt(read(2), maps.keyBytes(map)).slice());
     if (found === null) return 0n;
     const valueAt = VALUES_AT + BigInt(regions.length) * 0x100n;
-    regions.push({ at: valueAt, bytes: found, writable: false, written: null });
+    regions.push({ at: valueAt, bytes: found, writable: maps.writable?.(map) ?? false, written: null });
     return valueAt;
   }
 
