@@ -1,6 +1,7 @@
 /**
- * A worker thread that was ended from outside closes nothing. Its BPF programs would go on taking frames for sockets
- * that nobody reads, so its successor in the same process takes them off first. Source: proc(5), "fdinfo".
+ * A worker thread that was ended from outside closes nothing. Its XDP programs would go on taking frames for sockets
+ * that nobody reads, so its successor in the same process takes them off first. Those of a fast path, which several
+ * workers have at once: `fast-path/owner.ts`. Source: proc(5), "fdinfo".
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import type { Libc } from '../native/libc.ts';

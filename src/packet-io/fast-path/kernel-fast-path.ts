@@ -53,7 +53,7 @@ export class KernelFastPath {
     let link = served;
     try {
       link ??= this.#bpf.attachIngress(this.#program, linkIndex);
-      // In this order: between the two the engine would not hear what nobody else carries.
+      // In this order: otherwise, between the two, the engine would not hear what nobody else carries.
       setPacketProgram(this.#libc, fd, filter);
     } catch (error) {
       if (!(error instanceof LibcError)) throw error;
