@@ -47,7 +47,7 @@ export async function startPacketDataPlane(options: PacketDataPlaneOptions): Pro
   options.log.info(
     `frames are carried by ${kind.name}: ${kind.summary}${ffi === null ? '' : `; calls go through ${ffi}`}`,
   );
-  const fastPath = fastPathOf(kind, options.ioOptions?.fastPath === true, shards);
+  const fastPath = fastPathOf(kind, options.ioOptions?.fastPath === true);
   options.log.info(
     fastPath === 'on'
       ? 'established connections are carried by the fast path in the kernel'
@@ -83,16 +83,17 @@ export async function startPacketDataPlane(options: PacketDataPlaneOptions): Pro
 }
 
 /** `on`, or why there is none. */
-function fastPathOf(kind: PacketIoKind, wanted: boolean, shards: number): string {
+function fastPathOf(kind: PacketIoKind, wanted: boolean): string {
   if (!wanted) return 'off';
   if (kind.fastPathRefused === undefined) return `${kind.name} has no fast path`;
-  if (shards > 1) return 'shards have no fast path';
   return kind.fastPathRefused() ?? 'on';
 }
 
 /** What is random must not be the same in all of them. */
 function shardStart(start: WorkerStart, shard: ShardPlace): WorkerStart {
-  return shard.count === 1 ? start : { ...start, seed: (start.seed + shard.index) >>> 0, shard };
+  if (shard.count === 1) return start;
+  const ioOptions = { ...start.ioOptions, shard: shard.index };
+  return { ...start, ioOptions, seed: (start.seed + shard.index) >>> 0, shard };
 }
 
 /** The worker's module beside this one, compiled like this one. */

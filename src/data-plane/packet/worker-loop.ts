@@ -35,7 +35,7 @@ export async function runWorker(start: WorkerStart, mailbox: Mailbox, makers: Wo
   const opened = await openOrSayWhy(start, mailbox, makers);
   const shard = start.shard === undefined ? null : new Shard(start.shard, start.sourceNat);
   const io = shard === null ? opened : shard.steer(opened);
-  const engine = makers.createEngine(start, nowMs(), shard, shard === null ? (io.fastPath ?? null) : null);
+  const engine = makers.createEngine(start, nowMs(), shard, io.fastPath ?? null);
   const taps = new Taps({ nowUs, onActive: (active) => engine.setFastPath?.(!active) });
   const desk = new Desk(engine, io, mailbox, taps, shard);
   const wakeFd = (io as Partial<Wakeable>).wakeFd ?? null;
