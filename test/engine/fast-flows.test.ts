@@ -659,9 +659,10 @@ describe('while it is handed over', () => {
     for (const world of [twins.plain, twins.fast]) world.addService('rr', [[REAL1]]);
     open(twins);
     for (let i = 0; i < 7; i++) twins.receive('c0', request());
+    twins.execute({ name: 'setSetting', setting: 'sync_threshold', value: '3 40' });
     twins.execute(masterDaemon('master'));
     let told = 0;
-    for (let i = 0; i < 120; i++) {
+    for (let i = 0; i < 200; i++) {
       twins.receive('c0', request());
       twins.wait(50);
       told += twins.last.length;
