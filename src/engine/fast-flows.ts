@@ -155,7 +155,9 @@ export class FastFlows {
     const { changes } = this.#context.neighbors;
     if (changes === this.#neighborChanges) return;
     this.#neighborChanges = changes;
-    for (const connection of [...this.#all]) {
+    // From the end: the last one takes the place of one that goes.
+    for (let index = this.#all.length - 1; index >= 0; index--) {
+      const connection = this.#all[index] as FastConnection;
       const { server, client } = connection;
       if (hasChanged(server) || (client !== null && hasChanged(client))) this.#takeBack(connection);
     }

@@ -8,7 +8,7 @@ import { IpvsError } from '../../src/model/errors.ts';
 import type { NetworkSnapshot } from '../../src/model/network.ts';
 import { frame } from '../support/frames.ts';
 import type { ModelFastPath } from '../support/model-fast-path.ts';
-import { C0_MAC, REAL1_MAC, S0_MAC, type Sent, World, type WorldOptions } from '../support/world.ts';
+import { S0_MAC, type Sent, World, type WorldOptions } from '../support/world.ts';
 
 /** Time passes in steps, as a data plane would let it: engines ask for it more often than once in a tenth of a second. */
 const STEP_MS = 50;
@@ -143,5 +143,3 @@ function withoutAnswers(counters: ReturnType<World['counters']>, answers: number
   const consume = (counters.verdicts['consume'] ?? 0) - answers;
   return { ...counters, verdicts: { ...counters.verdicts, consume } };
 }
-
-export const MACS = { client: C0_MAC, server: S0_MAC, real1: REAL1_MAC } as const;

@@ -1,18 +1,22 @@
 /** Whatever happens, nobody can tell from outside that a fast path carries some of the packets. */
 import { describe, expect, test } from 'vitest';
 import { PLAIN_TUNNEL } from '../../src/model/forwarding.ts';
-import type { ServiceKey } from '../../src/model/service.ts';
+import type { AddressServiceKey } from '../../src/model/service.ts';
 import { ipText } from '../support/addresses.ts';
 import { type FrameBuilder, fragmentsOf, frame } from '../support/frames.ts';
 import { Random } from '../support/random.ts';
 import { C0_MAC, GATEWAY_MAC, REAL1, REAL1_MAC, REAL2, REAL3, REAL6, S0_MAC, VIP, VIP6 } from '../support/world.ts';
 import { Twins } from './fast-flows-twins.ts';
 
-const SEEDS = [1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987, 1597];
-const STEPS = 1500;
+const GIVEN_SEED = process.env['UIPVS_SEED'];
+const FIXED_SEEDS = [1, 2, 3, 5, 8, 13, 21, 34, 55, 89];
+const SEEDS = GIVEN_SEED === undefined ? FIXED_SEEDS : [Number(GIVEN_SEED)];
+const STEPS = 400;
+/** A disturbance ends after so many steps. */
+const DISTURBED_STEPS = 12;
 
 interface Kind {
-  readonly key: ServiceKey;
+  readonly key: AddressServiceKey & { readonly protocol: 'tcp' | 'udp' };
   readonly servers: readonly string[];
   readonly serverPort: number;
   readonly method: 'masquerade' | 'direct';
@@ -36,7 +40,7 @@ const KINDS: readonly Kind[] = [
   { key: keyOf('udp', VIP6, 54), servers: [REAL6], serverPort: 53, method: 'masquerade', fullNat: true },
 ];
 
-function keyOf(protocol: 'tcp' | 'udp', address: string, port: number): ServiceKey {
+function keyOf(protocol: 'tcp' | 'udp', address: string, port: number): Kind['key'] {
   return { protocol, address, port };
 }
 
@@ -57,6 +61,8 @@ class Story {
   readonly twins: Twins;
   readonly #talks: Talk[] = [];
   #nextPort = 20_000;
+  #undo: (() => void) | null = null;
+  #undoIn = 0;
 
   constructor(seed: number) {
     this.random = new Random(seed);
@@ -69,9 +75,9 @@ class Story {
   step(): void {
     const { random, twins } = this;
     const index = random.below(this.#talks.length);
-    if (random.chance(0.02)) this.#talks[index] = this.#newTalk();
+    if (random.chance(0.05)) this.#talks[index] = this.#newTalk();
     const talk = this.#talks[index] as Talk;
-    for (let left = random.pick([1, 2, 5, 25]); left > 0; left--) {
+    for (let left = random.pick([1, 3, 12, 40]); left > 0; left--) {
       if (random.chance(0.4)) this.#reply(talk);
       else this.#request(talk);
       if (random.chance(0.3)) twins.wait(random.below(30));
@@ -80,7 +86,8 @@ class Story {
     if (random.chance(0.008)) twins.wait(random.pick([31_000, 65_000, 131_000, 310_000]));
     if (random.chance(0.05)) twins.compareListings();
     if (random.chance(0.02)) this.#command();
-    if (random.chance(0.01)) this.#disturb();
+    if (this.#undo === null && random.chance(0.02)) this.#disturb();
+    else if (this.#undo !== null && --this.#undoIn <= 0) this.#end();
   }
 
   #addService(kind: Kind): void {
@@ -181,7 +188,7 @@ class Story {
       const none = random.chance(0.02) ? { checksum: 'none' as const } : {};
       bytes = ip.udp(from, to, { payload, ...broken, ...none });
     } else {
-      const odd = random.chance(0.02);
+      const odd = random.chance(0.01);
       const flag = (): boolean => odd && random.chance(0.3);
       bytes = ip.tcp(from, to, {
         payload,
@@ -215,12 +222,6 @@ class Story {
     const address = random.pick(kind.servers);
     const wishes: (() => void)[] = [
       () => this.#setDestination('editDestination', kind, address, random.below(3)),
-      () =>
-        twins.execute({
-          name: 'deleteDestination',
-          service: kind.key,
-          destination: { address, port: kind.serverPort },
-        }),
       () => this.#setDestination('addDestination', kind, address, 1),
       () => this.#setDestination('addDestination', kind, address, 2),
       () => twins.execute({ name: 'zero', key: kind.key }),
@@ -228,7 +229,7 @@ class Story {
       () => twins.execute({ name: 'setTimeouts', timeouts: this.#timeouts() }),
       () => twins.execute({ name: 'setSetting', setting: 'expire_nodest_conn', value: String(random.below(2)) }),
       () => twins.execute({ name: 'setSetting', setting: 'secure_tcp', value: random.pick(['0', '3']) }),
-      () => twins.execute({ name: 'setSetting', setting: 'drop_entry', value: random.pick(['0', '0', '3']) }),
+      () => this.#rehearse(),
       () => {
         twins.execute({ name: 'deleteService', key: kind.key });
         this.#addService(kind);
@@ -249,26 +250,63 @@ class Story {
     };
   }
 
+  /** Something goes on for a while. */
   #disturb(): void {
     const { random, twins } = this;
-    const talk = random.pick(this.#talks);
-    const network = twins.plain.network;
-    const things: (() => void)[] = [
-      () => twins.changeMac(random.pick([REAL2, REAL3]), `02:00:00:01:00:${random.between(0x20, 0x7f).toString(16)}`),
-      () =>
-        twins.setNetwork({ ...network, links: network.links.map((l) => ({ ...l, mtu: random.pick([1500, 1300]) })) }),
-      () => twins.fast.engine.setFastPath(random.chance(0.3)),
-      () => twins.fast.engine.setFastPath(true),
-      () => {
-        const bytes = this.#fromClient(talk)[talk.kind.key.protocol](talk.client.port, talk.kind.key.port, {});
-        twins.execute({ name: 'rehearse', frame: Buffer.from(bytes).toString('hex'), link: 'c0' });
-      },
-      () => twins.execute({ name: 'readTrace', id: 'reader', limit: random.pick([0, 5]) }),
-      () => {
-        twins.fastPath.capacity = random.pick([0, 3, 7, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]);
-      },
+    const { network } = twins.plain;
+    const kind = random.pick(KINDS);
+    const address = random.pick(kind.servers);
+    const things: readonly (readonly [begin: () => void, end: () => void])[] = [
+      [
+        () => twins.changeMac(random.pick([REAL2, REAL3]), `02:00:00:01:00:${random.between(32, 127).toString(16)}`),
+        () => this.#rehearse(),
+      ],
+      [
+        () => twins.setNetwork({ ...network, links: network.links.map((link) => ({ ...link, mtu: 1300 })) }),
+        () => twins.setNetwork(network),
+      ],
+      [() => twins.fast.engine.setFastPath(false), () => twins.fast.engine.setFastPath(true)],
+      [
+        () => twins.execute({ name: 'readTrace', id: 'reader', limit: 5 }),
+        () => twins.execute({ name: 'readTrace', id: 'reader', limit: 0 }),
+      ],
+      [
+        () => {
+          twins.fastPath.capacity = random.pick([0, 3, 7]);
+        },
+        () => {
+          twins.fastPath.capacity = Number.POSITIVE_INFINITY;
+        },
+      ],
+      [
+        () => twins.execute({ name: 'setSetting', setting: 'drop_entry', value: '3' }),
+        () => twins.execute({ name: 'setSetting', setting: 'drop_entry', value: '0' }),
+      ],
+      [
+        () => {
+          const destination = { address, port: kind.serverPort };
+          twins.execute({ name: 'deleteDestination', service: kind.key, destination });
+        },
+        () => this.#setDestination('addDestination', kind, address, 2),
+      ],
     ];
-    random.pick(things)();
+    const [begin, end] = random.pick(things);
+    this.#undo = end;
+    this.#undoIn = DISTURBED_STEPS;
+    begin();
+    twins.compareListings();
+  }
+
+  #end(): void {
+    this.#undo?.();
+    this.#undo = null;
+    this.twins.compareListings();
+  }
+
+  #rehearse(): void {
+    const { kind, client } = this.random.pick(this.#talks);
+    const bytes = this.#fromClient({ kind, client, server: null })[kind.key.protocol](client.port, kind.key.port, {});
+    this.twins.execute({ name: 'rehearse', frame: Buffer.from(bytes).toString('hex'), link: 'c0' });
   }
 }
 
@@ -286,6 +324,9 @@ function serverSideOf(bytes: Uint8Array, { kind }: Talk): { from: Peer; to: Peer
 }
 
 describe('with and without a fast path the same leaves, is counted and listed', () => {
+  let carried = 0;
+  let transmitted = 0;
+
   test.each(SEEDS)(
     'seed %i',
     (seed) => {
@@ -295,13 +336,20 @@ describe('with and without a fast path the same leaves, is counted and listed', 
         try {
           story.step();
         } catch (error) {
-          if (error instanceof Error) error.message = `seed ${seed}, step ${step}: ${error.message}`;
+          if (error instanceof Error) error.message = `UIPVS_SEED=${seed}, step ${step}: ${error.message}`;
           throw error;
         }
       }
       twins.compareListings();
-      expect(twins.fastPath.packets / twins.transmitted).toBeGreaterThan(0.25);
+      carried += twins.fastPath.packets;
+      transmitted += twins.transmitted;
+      // Some of the stories are about little else than what a fast path does not take.
+      expect(twins.fastPath.packets / twins.transmitted).toBeGreaterThan(0.1);
     },
     60_000,
   );
+
+  test('and it carried a good third of all', () => {
+    expect(carried / transmitted).toBeGreaterThan(0.33);
+  });
 });

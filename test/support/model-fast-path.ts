@@ -56,6 +56,11 @@ export class ModelFastPath implements FastPath {
     return this.#flows.size;
   }
 
+  /** Packets that nobody has asked about yet. */
+  get untold(): number {
+    return [...this.#flows.values()].reduce((sum, { counts }) => sum + (counts?.packets ?? 0), 0);
+  }
+
   flows(): Flow[] {
     return [...this.#flows.values()].map(({ flow }) => flow);
   }

@@ -3,6 +3,7 @@
  * by link name; what comes out is kept until the test takes it.
  */
 import { Engine } from '../../src/engine/engine.ts';
+import type { ShardRole } from '../../src/engine/shard-role.ts';
 import { VERDICT_NAMES } from '../../src/engine/verdict.ts';
 import type { ForwardingMethod, TunnelSpec } from '../../src/model/forwarding.ts';
 import { PLAIN_TUNNEL } from '../../src/model/forwarding.ts';
@@ -49,6 +50,7 @@ export interface WorldOptions {
   readonly localPortRange?: readonly [number, number];
   /** Frames meet a model of a fast path first, and the engine only when that does not carry them. */
   readonly fastPath?: boolean;
+  readonly shard?: ShardRole;
 }
 
 export interface Sent {
@@ -81,6 +83,7 @@ export class World {
       connectionsMax: options.connectionsMax ?? 1024,
       defaultSourceNat: options.sourceNat ?? 'none',
       nowMs: this.nowMs,
+      ...(options.shard === undefined ? {} : { shard: options.shard }),
       ...(this.fastPath === null ? {} : { fastPath: this.fastPath }),
     });
     this.engine.setNetwork(this.network);
