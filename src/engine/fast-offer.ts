@@ -64,14 +64,13 @@ export function belongsTo(context: EngineContext, row: number, reply: Endpoints)
   return (found === NO_ROW ? connections.findLocal(reply) : found) === row;
 }
 
-/** No one else follows single packets: no reader, no backup, no other shard, no defence that looks for silent ones. */
+/** No one else follows single packets: no reader, no backup, no defence that looks for silent ones. */
 function nobodyLooks(context: EngineContext): boolean {
   return (
     context.observation === null &&
     context.sync.master === null &&
     context.sync.backupDaemon === null &&
     !context.paused &&
-    context.shard === null &&
     context.settings.drop_entry === 0
   );
 }

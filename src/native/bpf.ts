@@ -8,6 +8,7 @@ import { NativeMemory } from './native-memory.ts';
 const MAP_CREATE = 0;
 const MAP_UPDATE = 2;
 const MAP_DELETE = 3;
+const MAP_DELETE_BATCH = 27;
 const PROGRAM_LOAD = 5;
 const OBJECT_INFO = 15;
 const LINK_CREATE = 28;
@@ -41,6 +42,8 @@ const LICENCE_AT = 768;
 const LOG_AT = 1024;
 const LOG_BYTES = 64 * 1024;
 const INSTRUCTIONS_AT = LOG_AT + LOG_BYTES;
+/** Keys of one call that deletes many. */
+const BATCH_BYTES = 4096;
 const MEMORY_BYTES = INSTRUCTIONS_AT + INSTRUCTIONS_MAX * INSTRUCTION_BYTES;
 
 /** A program that was not loaded: the verifier's last words, or why it was not asked. */
@@ -108,6 +111,32 @@ export class Bpf {
       this.#call(MAP_DELETE, (attribute) => this.#writeKey(attribute, map, key));
     } catch (error) {
       if (!(error instanceof LibcError) || error.code !== 'ENOENT') throw error;
+    }
+  }
+
+  /** The same for many, with as few calls as the kernel allows. Keys of one length, one behind the other. */
+  deleteEntries(map: number, keys: Uint8Array, keyBytes: number): void {
+    for (let at = 0; at < keys.length; ) {
+      const some = keys.subarray(at, at + Math.floor(BATCH_BYTES / keyBytes) * keyBytes);
+      at += some.length;
+      if (this.#deleteBatch(map, some, some.length / keyBytes)) continue;
+      for (let i = 0; i < some.length; i += keyBytes) this.deleteEntry(map, some.subarray(i, i + keyBytes));
+    }
+  }
+
+  /** False: this kernel deletes one by one (before 5.6), or one of them was not there and the others may be. */
+  #deleteBatch(map: number, keys: Uint8Array, count: number): boolean {
+    // Where programs are loaded from there is room for many.
+    this.#memory.bytes.set(keys, INSTRUCTIONS_AT);
+    try {
+      this.#call(MAP_DELETE_BATCH, (attribute) => {
+        attribute.setBigUint64(16, this.#addressOf(INSTRUCTIONS_AT), true);
+        writeWords(new DataView(attribute.buffer, attribute.byteOffset + 32, 8), [count, map]);
+      });
+      return true;
+    } catch (error) {
+      if (!(error instanceof LibcError)) throw error;
+      return false;
     }
   }
 

@@ -27,6 +27,7 @@ describe('the options of uipvsd', () => {
       io: null,
       spinUs: 0,
       bypassQueue: false,
+      fastPath: 'auto',
       ringSlots: 4_096,
       shards: 1,
       xdpMode: 'generic',
@@ -42,7 +43,7 @@ describe('the options of uipvsd', () => {
 
   test('every option is read', async () => {
     const words =
-      '--io pcap --spin-us 50 --bypass-queue --ring-slots 512 --shards 3 --snat 192.0.2.10 --connections-max 5000 --link eth0 --link eth1 --sysctl conntrack=1 --sysctl sync_ports=2';
+      '--io pcap --spin-us 50 --bypass-queue --fast-path off --ring-slots 512 --shards 3 --snat 192.0.2.10 --connections-max 5000 --link eth0 --link eth1 --sysctl conntrack=1 --sysctl sync_ports=2';
     const { options } = await read(
       ...words.split(' '),
       '--guard=off',
@@ -59,6 +60,7 @@ describe('the options of uipvsd', () => {
       io: 'pcap',
       spinUs: 50,
       bypassQueue: true,
+      fastPath: 'off',
       ringSlots: 512,
       shards: 3,
       xdpMode: 'generic',
@@ -81,6 +83,7 @@ describe('the options of uipvsd', () => {
     ['--io', 'dpdk'],
     ['--spin-us', '1001'],
     ['--ring-slots', '10'],
+    ['--fast-path', 'on'],
     ['--shards', '0'],
     ['--shards', '65'],
     ['--shards', '1.5'],

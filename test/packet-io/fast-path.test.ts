@@ -282,10 +282,35 @@ describe.skipIf(refused !== null)(`the flows of a fast path${why}`, () => {
     }
   });
 
+  test('of the same ends come again although thousands were removed at once', () => {
+    const path = new KernelFastPath(getLibc(), 4096);
+    try {
+      const add = (port: number): number =>
+        path.flows.add({ ...flowOf(ends(port), ends(port)), ...way() } as unknown as Flow);
+      const ports = Array.from({ length: 4096 }, (_, i) => 1 + i);
+      for (let round = 0; round < 3; round++) {
+        const flows = ports.map(add);
+        expect(new Set(flows).size).toBe(4096);
+        expect(Math.min(...flows)).toBe(0);
+        expect(add(9999)).toBe(-1);
+        for (const flow of flows) path.flows.remove(flow);
+        // In another order than they were made.
+        ports.reverse();
+      }
+    } finally {
+      path.close();
+    }
+  });
+
   test('leave no descriptor behind', () => {
-    const open = (): number => Number(execFileSync('sh', ['-c', `ls /proc/${process.pid}/fd | wc -l`]));
+    const words = ['-c', `grep -lE '^(map|prog|link)_type:' /proc/${process.pid}/fdinfo/* | wc -l`];
+    const open = (): number => Number(execFileSync('sh', words, { stdio: ['ignore', 'pipe', 'ignore'] }));
     const before = open();
-    for (let i = 0; i < 5; i++) new KernelFastPath(getLibc(), 16).close();
+    for (let i = 0; i < 5; i++) {
+      const path = new KernelFastPath(getLibc(), 16);
+      expect(open()).toBeGreaterThan(before);
+      path.close();
+    }
     expect(open()).toBe(before);
   });
 });

@@ -11,6 +11,8 @@ export const FLOWS_MAX = 65_536;
 const NUMBER_BYTES = 4;
 const PAGE_BYTES = 4096;
 const WORD = 2 ** 32;
+/** Keys that are deleted beside each flow that is added: fewer than come, so they never pile up. */
+const DELETED_AT_ONCE = 64;
 
 export class FlowTable implements FastPath {
   readonly maps: FlowMaps;
@@ -23,6 +25,8 @@ export class FlowTable implements FastPath {
   /** Milliseconds of the engine's clock at 0 of the kernel's. */
   readonly #epochMs: number;
   readonly #keys: (Uint8Array | undefined)[] = [];
+  /** Flows that are removed and still have a key in the map, oldest first. */
+  #leaving: number[] = [];
   /** What was told of each flow so far. */
   readonly #packets: Float64Array;
   readonly #bytes: Float64Array;
@@ -68,6 +72,7 @@ export class FlowTable implements FastPath {
   }
 
   add(flow: Flow): number {
+    this.#forget(DELETED_AT_ONCE);
     if (this.#freeCount === 0) return -1;
     const number = this.#free[this.#firstFree] as number;
     writeRecord(this.#reserve.bytes, this.#recordAt(number), flow);
@@ -75,19 +80,44 @@ export class FlowTable implements FastPath {
     this.#bytes[number] = 0;
     const key = flowKey(flow);
     new DataView(this.#number.buffer).setUint32(0, number, true);
-    if (!this.#bpf.addEntry(mapOf(this.maps, key), key, this.#number)) return -1;
+    if (!this.#enter(key)) return -1;
     this.#firstFree = (this.#firstFree + 1) % this.#free.length;
     this.#freeCount--;
     this.#keys[number] = key;
     return number;
   }
 
+  /** No packet is longer than nothing: that ends it, without a system call, even for thousands at once. */
   remove(flow: number): void {
-    const key = this.#keys[flow];
-    if (key === undefined) return;
-    this.#keys[flow] = undefined;
-    this.#bpf.deleteEntry(mapOf(this.maps, key), key);
-    this.#free[(this.#firstFree + this.#freeCount++) % this.#free.length] = flow;
+    const mtuAt = (this.#recordAt(flow) + RECORD.mtu) >> 2;
+    if (this.#keys[flow] === undefined || this.#words[mtuAt] === 0) return;
+    this.#words[mtuAt] = 0;
+    this.#leaving.push(flow);
+  }
+
+  /** False: a flow has that key, or the map is full. */
+  #enter(key: Uint8Array): boolean {
+    const map = mapOf(this.maps, key);
+    if (this.#bpf.addEntry(map, key, this.#number)) return true;
+    if (this.#leaving.length === 0) return false;
+    // It may be that of a flow that is removed.
+    this.#forget(this.#leaving.length);
+    return this.#bpf.addEntry(map, key, this.#number);
+  }
+
+  /** Deletes the keys of that many removed flows; their numbers are free again. */
+  #forget(count: number): void {
+    if (this.#leaving.length === 0) return;
+    const flows = this.#leaving.splice(0, count);
+    const keys = flows.map((flow) => this.#keys[flow] as Uint8Array);
+    for (const { bytes } of [KEY4, KEY6]) {
+      const same = keys.filter((key) => key.length === bytes);
+      if (same.length > 0) this.#bpf.deleteEntries(mapOf(this.maps, same[0] as Uint8Array), Buffer.concat(same), bytes);
+    }
+    for (const flow of flows) {
+      this.#keys[flow] = undefined;
+      this.#free[(this.#firstFree + this.#freeCount++) % this.#free.length] = flow;
+    }
   }
 
   take(flow: number, counts: FlowCounts): boolean {
