@@ -24,8 +24,20 @@ export interface FlowMaps {
 }
 
 /** What the note says: that it holds, the record's number, and by what the frame is known again. */
-const NOTE = { holds: 0, record: 4, frameBytes: 8, packetBytes: 12, ports: 16, source: 20, destination: 24 } as const;
-export const NOTE_BYTES = 32;
+const NOTE = {
+  holds: 0,
+  record: 4,
+  frameBytes: 8,
+  packetBytes: 12,
+  ports: 16,
+  /** TCP: sequence number; UDP: length and checksum. */
+  afterPorts: 20,
+  source: 24,
+  destination: 28,
+  /** IPv4: identification and fragment field. */
+  identification: 32,
+} as const;
+export const NOTE_BYTES = 40;
 
 /** struct __sk_buff */
 const CONTEXT = { length: 0, packetType: 4, vlanPresent: 20, segmentBytes: 176 } as const;
@@ -187,6 +199,8 @@ function leaveNote(code: EbpfAssembler, maps: FlowMaps, family: Family, no: stri
 function knownBy({ headerBytes, sourceAt, addressBytes }: Family): readonly (readonly [at: number, field: number])[] {
   return [
     [headerBytes, NOTE.ports],
+    [headerBytes + 4, NOTE.afterPorts],
+    [4, NOTE.identification],
     [sourceAt + addressBytes - 4, NOTE.source],
     [sourceAt + 2 * addressBytes - 4, NOTE.destination],
   ];
