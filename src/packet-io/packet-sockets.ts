@@ -207,8 +207,9 @@ export class PacketSockets<A extends Arena> implements PacketIo {
     if (attached === undefined) return;
     this.#readDrops(attached);
     this.#emptyFramesOf(linkIndex);
-    this.#fastPath?.leave(linkIndex);
+    // In this order: a filter without the program behind it would keep frames from the engine, and leave a note for later.
     attached.source.close();
+    this.#fastPath?.leave(linkIndex);
     this.#byIndex.delete(linkIndex);
     this.#links = this.#links.filter((each) => each !== attached);
     this.#first = 0;
