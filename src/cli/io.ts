@@ -55,7 +55,7 @@ export function ioWord(cli: Cli): Word {
 The exit code is 0 when at least one of them works.
 
 With --watch the running daemon is asked: what the fast path carries, and a row for each link:
-  received, sent  frames a second
+  received, sent  frames a second that uipvsd reads and sends itself: those of the fast path are not among them
   dropped         frames a second that the kernel threw away because they were not read in time
   errors          frames a second that the link refused; behind it since it is served, by reason
   ring            frames that wait to be read, the most that were seen waiting, and the room
@@ -179,7 +179,8 @@ function formatLinks({ io, ffi, fastPath, fast, ioPassedOver, links }: LinksRepo
 function fastText(fastPath: unknown, fast: LinksReport['fast']): string {
   if (fast === null) return fastPath === null ? '' : `fast path: ${fastPath}\n`;
   const { connections, packets, perSecond } = fast;
-  return `fast path: ${connections} connections, ${perSecond} packets/s, ${packets} so far\n`;
+  const carried = connections === 1 ? '1 connection' : `${connections} connections`;
+  return `fast path: ${carried}, ${perSecond} packets/s, ${packets} so far\n`;
 }
 
 function formatLink(link: LinkReport): string {

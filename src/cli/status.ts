@@ -105,7 +105,8 @@ function connectionsText({ connections, connectionsMax }: EngineCounters): strin
 }
 
 function fastPathText({ connections, packets, bytes }: FastPathCounters): string {
-  return `${connections} connections now; so far ${packets} packets, ${bytes} bytes in the kernel`;
+  const carried = connections === 1 ? '1 connection' : `${connections} connections`;
+  return `${carried} now; so far ${packets} packets, ${bytes} bytes in the kernel`;
 }
 
 function shardLines(shards: readonly ShardStatus[]): [string, string][] {

@@ -324,7 +324,7 @@ describe('io', () => {
     backEnds = [kind('packet-mmsg', null), kind('pcap', 'the package cap is not installed')];
     const { code, stdout } = await uipvs('io');
     expect(code).toBe(0);
-    expect(stdout).toContain('works here\n');
+    expect(stdout).toContain('works here; no fast path: packet-mmsg has none\n');
     expect(stdout).toContain('does not work here: the package cap is not installed\n');
     expect(JSON.parse((await uipvs('io', '--json')).stdout)[1]).toEqual({
       name: 'pcap',
@@ -333,12 +333,26 @@ describe('io', () => {
       available: false,
       reason: 'the package cap is not installed',
       ffi: null,
+      fastPath: 'the back end does not work here',
     });
+  });
+
+  test('says which have a fast path, and why the kernel has none for others', async () => {
+    const reason = 'it needs Linux 6.6 or newer';
+    backEnds = [
+      { ...kind('packet-ring', null), fastPathRefused: () => null },
+      { ...kind('packet-mmsg', null), fastPathRefused: () => reason },
+    ];
+    const { stdout } = await uipvs('io');
+    expect(stdout).toContain('works here; with fast path\n');
+    expect(stdout).toContain(`works here; no fast path: ${reason}\n`);
+    const reports = JSON.parse((await uipvs('io', '--json')).stdout);
+    expect(reports.map(({ fastPath }: { fastPath: string }) => fastPath)).toEqual(['on', reason]);
   });
 
   test('says what the system calls go through', async () => {
     backEnds = [{ ...kind('packet-ring', null), provider: () => 'koffi 3.3.4' }];
-    expect((await uipvs('io')).stdout).toContain('works here, through koffi 3.3.4\n');
+    expect((await uipvs('io')).stdout).toContain('works here, through koffi 3.3.4; no fast path');
     expect(JSON.parse((await uipvs('io', '--json')).stdout)[0].ffi).toBe('koffi 3.3.4');
   });
 

@@ -96,6 +96,7 @@ describe('the options of uipvsd', () => {
     ['--connections-max', '0'],
     ['--connections-max', '16777217'],
     ['--connections-max', 'lots'],
+    ['--fast-path', 'on'],
     ['--guard', 'maybe'],
     ['--log-level', 'loud'],
     ['--link'],
