@@ -163,7 +163,6 @@ describe.skipIf(reason !== null)(`the fast path ends${reason === null ? '' : ` (
     const lab = await createLab();
     const cases: [words: string[], why: string, refused: string | null][] = [
       [['--fast-path', 'off'], 'off', null],
-      [['--shards', '2'], 'shards have no fast path', null],
       [['--io', 'xdp'], 'xdp has no fast path', await xdp.unavailable()],
       [['--io', 'pcap'], 'pcap has no fast path', await pcap.unavailable()],
     ];
@@ -189,6 +188,27 @@ describe.skipIf(reason !== null)(`the fast path ends${reason === null ? '' : ` (
       (await xdp.unavailable()) === null ? 'xdp has none' : 'the back end does not work here',
       (await pcap.unavailable()) === null ? 'pcap has none' : 'the back end does not work here',
     ]);
+  }, 60_000);
+
+  test('with several workers, of which each has its own, as with one', async () => {
+    const lab = await createLab();
+    await lab.startDaemon('--shards', '2');
+    await lab.serve(4, PORT, 'masquerade');
+    const program = stream(lab);
+    await carries(lab);
+    expect(programsIn(lab.director)).toEqual([{ pid: lab.daemonPid, links: 4 }]);
+    expect(JSON.parse(lab.run('uipvs', 'status', '--json')).daemon.settings).toMatchObject({
+      fastPath: 'on',
+      shards: 2,
+    });
+    program.say('end');
+    const { sent, received } = await program.says('closed');
+    expect(received).toBe(sent);
+    expect(await lab.fastPath()).toMatchObject({ connections: 0 });
+    stream(lab);
+    await carries(lab);
+    await lab.endDaemon('SIGKILL');
+    expect(programsIn(lab.director)).toEqual([]);
   }, 60_000);
 
   test('until then `uipvs io --watch` shows what it carries', async () => {
