@@ -110,8 +110,12 @@ const note: Register = 9;
 /** Of type "socket filter". `chosen`: which of the frames that no flow has the socket hears. */
 export function socketFilter(maps: FlowMaps, chosen: FrameFilter): Uint8Array {
   const code = new EbpfAssembler();
+  code.register('move', context, 1);
+  // A note that nobody has carried out, since somebody else's program took the frame, must not be one about this frame.
+  findNote(code, maps, 'theirs');
+  code.storeValue('word', 0, NOTE.holds, 0);
   // The tag of a VLAN is in metadata only and would be lost.
-  code.register('move', context, 1).load('word', 2, context, CONTEXT.vlanPresent).jumpIf('notEqual', 2, 0, 'theirs');
+  code.load('word', 2, context, CONTEXT.vlanPresent).jumpIf('notEqual', 2, 0, 'theirs');
   ask(code, maps, 'ours');
   code.label('theirs').value('move', 0, NOTHING).exit().label('ours');
   if (chosen === null) code.value('move', 0, WHOLE_FRAME).exit();
