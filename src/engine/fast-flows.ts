@@ -5,7 +5,7 @@
  */
 import type { FastPath, FlowCounts } from '../wire/fast-path.ts';
 import { PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/ipv4.ts';
-import { ConnectionFlag, FLAGS, KIND, PACKETS, ROW_SHIFT, STATE } from './connection.ts';
+import { ConnectionFlag, FLAGS, KIND, METHOD_MASQUERADE, PACKETS, ROW_SHIFT, STATE } from './connection.ts';
 import type { EngineContext } from './context.ts';
 import { belongsTo, waysToHandOver } from './fast-offer.ts';
 import { FlowDraft } from './flow-draft.ts';
@@ -90,10 +90,13 @@ export class FastFlows {
     else if (verdict === TRANSMIT && (rows[base + PACKETS] as number) % OFFER_PACKETS === 0) this.#offer(row, packet);
   }
 
-  /** A packet of its server. */
+  /** A packet of its server. The first one of a connection that had none so far brings it back, to be offered whole. */
   afterReply(row: number): void {
     const flags = this.#context.connections.rows[(row << ROW_SHIFT) + FLAGS] as number;
-    if ((flags & ConnectionFlag.FAST) !== 0) this.#watchState(row);
+    if ((flags & ConnectionFlag.FAST) === 0) return;
+    const isMasquerade = (flags & ConnectionFlag.METHOD_MASK) === METHOD_MASQUERADE;
+    if (isMasquerade && this.#byRow.get(row)?.outbound === NO_FLOW) this.takeBack(row);
+    else this.#watchState(row);
   }
 
   /** Adds what was carried for this connection so far. */

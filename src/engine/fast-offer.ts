@@ -27,7 +27,7 @@ import { TCP_ESTABLISHED } from './protocols/tcp-states.ts';
 /** The ways out that packets of a connection take. */
 export interface Ways {
   readonly server: Egress;
-  /** `null`: replies do not come this way. */
+  /** `null`: replies do not come this way, or none has come yet. */
   readonly client: Egress | null;
 }
 
@@ -53,7 +53,13 @@ export function waysToHandOver(context: EngineContext, row: number, packet: Pack
   const flags = context.connections.rows[(row << ROW_SHIFT) + FLAGS] as number;
   if ((flags & ConnectionFlag.METHOD_MASK) === METHOD_DIRECT) return { server, client: null };
   const client = egressOfClient(context, row, packet.ipv6);
-  return leadsOutside(context, client) ? { server, client } : null;
+  if (leadsOutside(context, client)) return { server, client };
+  return packet.protocol === PROTOCOL_UDP && isUnasked(context, client) ? { server, client: null } : null;
+}
+
+/** Nobody was answered yet, so nobody was asked for the MAC; whoever sends in one direction alone may never be. */
+function isUnasked(context: EngineContext, { neighbor }: Egress): boolean {
+  return neighbor !== null && !neighbor.resolved && isOutside(context, neighbor.link);
 }
 
 /** Packets that come as `reply` are found to be those of the connection and of no other. */

@@ -121,10 +121,10 @@ export class Twins {
   }
 }
 
-export function arpReply(mac: string, address: string): Uint8Array {
+export function arpReply(mac: string, address: string, to = { mac: S0_MAC, address: '10.1.0.1' }): Uint8Array {
   return frame()
-    .ethernet({ from: mac, to: S0_MAC })
-    .arp({ operation: 'reply', senderMac: mac, senderIp: address, targetMac: S0_MAC, targetIp: '10.1.0.1' });
+    .ethernet({ from: mac, to: to.mac })
+    .arp({ operation: 'reply', senderMac: mac, senderIp: address, targetMac: to.mac, targetIp: to.address });
 }
 
 /** Padding of the link is no part of the packet: the engine cuts it off, a fast path may leave it. */

@@ -10,6 +10,7 @@ import type { TcpFields } from '../support/frames.ts';
 import { ipPacketOf } from '../support/frames.ts';
 import type { ModelFastPath } from '../support/model-fast-path.ts';
 import {
+  C0_MAC,
   CLIENT,
   CLIENT6,
   clientFrame,
@@ -138,6 +139,22 @@ describe('what is handed over', () => {
     send(world, clientFrame().ipv6(CLIENT6, VIP6).udp(PORT, 53, { payload: 'x' }));
     expect(flowCount(world)).toBe(4);
     expect(world.fastPath.flows().filter(({ ipv6 }) => ipv6)).toHaveLength(2);
+  });
+
+  test('datagrams that nobody answers: one direction, until the first answer', () => {
+    const world = fastWorld();
+    world.addService('rr', [[REAL1]], { protocol: 'udp', port: 53 });
+    const near = '10.0.0.77';
+    const datagrams = clientFrame().ipv4(near, VIP).udp(PORT, 53, { payload: 'log' });
+    send(world, datagrams);
+    expect(ends(world)).toEqual([`${near}:${PORT}>${VIP}:53 ${near}:${PORT}>${REAL1}:8080`]);
+    send(world, datagrams, 5);
+    expect(world.fastPath.packets).toBe(5);
+    world.fromServer(serverFrame().ipv4(REAL1, near).udp(8080, PORT, { payload: 'heard' }));
+    expect(flowCount(world)).toBe(0);
+    world.receive('c0', arpReply('02:00:00:00:00:77', near, { mac: C0_MAC, address: '10.0.0.1' }));
+    send(world, datagrams, OFFER_PACKETS);
+    expect(flowCount(world)).toBe(2);
   });
 
   test('full NAT over IPv6', () => {
