@@ -17,8 +17,9 @@ export interface FlowMaps {
   /** Hash: key -> number of the record. */
   readonly flows4: number;
   readonly flows6: number;
-  /** Array of records. */
+  /** Array of records; the one behind them begins with how many flows there are. */
   readonly records: number;
+  readonly countAt: number;
   /** The note, one for each processor. */
   readonly notes: number;
 }
@@ -116,6 +117,10 @@ export function socketFilter(maps: FlowMaps, chosen: FrameFilter): Uint8Array {
   code.storeValue('word', 0, NOTE.holds, 0);
   // The tag of a VLAN is in metadata only and would be lost.
   code.load('word', 2, context, CONTEXT.vlanPresent).jumpIf('notEqual', 2, 0, 'theirs');
+  // While there is no flow at all nobody pays for looking.
+  code.storeValue('word', STACK, NUMBER, maps.countAt);
+  findRecord(code, maps, 'ours');
+  code.load('word', 2, record, 0).jumpIf('equal', 2, 0, 'ours');
   ask(code, maps, 'ours');
   code.label('theirs').value('move', 0, NOTHING).exit().label('ours');
   if (chosen === null) code.value('move', 0, WHOLE_FRAME).exit();

@@ -52,10 +52,10 @@ export class FlowTable implements FastPath {
     try {
       const flows4 = create('hash', KEY4.bytes, NUMBER_BYTES);
       const flows6 = create('hash', KEY6.bytes, NUMBER_BYTES);
-      const records = create('array', NUMBER_BYTES, RECORD.length);
+      const records = create('array', NUMBER_BYTES, RECORD.length, flowsMax + 1);
       const notes = create('perProcessor', NUMBER_BYTES, NOTE_BYTES, 1);
-      this.maps = { flows4, flows6, records, notes };
-      this.#length = Math.ceil((flowsMax * RECORD.length) / PAGE_BYTES) * PAGE_BYTES;
+      this.maps = { flows4, flows6, records, countAt: flowsMax, notes };
+      this.#length = Math.ceil(((flowsMax + 1) * RECORD.length) / PAGE_BYTES) * PAGE_BYTES;
       this.#reserve = new NativeReserve(libc, this.#length);
       this.#at = this.#reserve.layRing(records, this.#length);
     } catch (error) {
@@ -84,6 +84,7 @@ export class FlowTable implements FastPath {
     this.#firstFree = (this.#firstFree + 1) % this.#free.length;
     this.#freeCount--;
     this.#keys[number] = key;
+    this.#count(1);
     return number;
   }
 
@@ -93,6 +94,11 @@ export class FlowTable implements FastPath {
     if (this.#keys[flow] === undefined || this.#words[mtuAt] === 0) return;
     this.#words[mtuAt] = 0;
     this.#leaving.push(flow);
+    this.#count(-1);
+  }
+
+  #count(change: number): void {
+    this.#words[this.#recordAt(this.maps.countAt) >> 2] += change;
   }
 
   /** False: a flow has that key, or the map is full. */
@@ -137,7 +143,8 @@ export class FlowTable implements FastPath {
   /** Programs that are attached keep the maps. */
   close(): void {
     this.#reserve.lift(this.#at, this.#length);
-    for (const map of Object.values(this.maps)) this.#libc.close(map);
+    const { flows4, flows6, records, notes } = this.maps;
+    for (const map of [flows4, flows6, records, notes]) this.#libc.close(map);
   }
 
   #recordAt(flow: number): number {
