@@ -28,7 +28,7 @@ const NO_FLOWS: Maps = {
   keyBytes: (map) => (map === 1 ? 16 : map === 2 ? 40 : 4),
   redirect: () => 0,
 };
-const MAPS = { flows4: 1, flows6: 2, records: 3, notes: 4 };
+const MAPS = { flows4: 1, flows6: 2, records: 3, countAt: 64, notes: 4 };
 
 function translated(program: readonly BpfInstruction[]): Uint8Array {
   const code = new EbpfAssembler().register('move', 6, 1);
@@ -335,12 +335,14 @@ test('a frame that a flow has is not heard, whatever the steering program says',
   const asked: string[] = [];
   const record = new Uint8Array(128);
   new DataView(record.buffer).setUint32(28, 1500, true);
+  const count = Uint8Array.of(1, 0, 0, 0);
   const note = new Uint8Array(NOTE_BYTES);
   const flows: Maps = {
     ...NO_FLOWS,
     writable: (map) => map === MAPS.notes,
     lookUp(map, wanted) {
-      if (map === MAPS.records) return record;
+      if (map === MAPS.records)
+        return new DataView(wanted.buffer, wanted.byteOffset).getUint32(0, true) === MAPS.countAt ? count : record;
       if (map === MAPS.notes) return note;
       asked.push(Buffer.from(wanted).toString('hex'));
       return Uint8Array.of(0, 0, 0, 0);
@@ -353,4 +355,8 @@ test('a frame that a flow has is not heard, whatever the steering program says',
     expect(runSocketFilter(socketFilter(MAPS, program), whole, flows, { packetType: 3 })).toBe(0x40000);
   }
   expect(asked).toEqual(Array(2).fill('0b000001c000020a9c40005006000000'));
+  // While there are none nobody asks.
+  count[0] = 0;
+  expect(runSocketFilter(socketFilter(MAPS, null), whole, flows)).toBe(0x40000);
+  expect(asked).toHaveLength(2);
 });

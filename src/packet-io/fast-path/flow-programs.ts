@@ -112,11 +112,11 @@ const note: Register = 9;
 export function socketFilter(maps: FlowMaps, chosen: FrameFilter): Uint8Array {
   const code = new EbpfAssembler();
   code.register('move', context, 1);
-  // A note that nobody has carried out, since somebody else's program took the frame, must not be one about this frame.
-  findNote(code, maps, 'theirs');
-  code.storeValue('word', 0, NOTE.holds, 0);
   // The tag of a VLAN is in metadata only and would be lost.
   code.load('word', 2, context, CONTEXT.vlanPresent).jumpIf('notEqual', 2, 0, 'theirs');
+  // A note that nobody has carried out, since somebody else's program took the frame, must not be one about this frame.
+  findNote(code, maps, 'ours');
+  code.storeValue('word', 0, NOTE.holds, 0);
   // While there is no flow at all nobody pays for looking.
   code.storeValue('word', STACK, NUMBER, maps.countAt);
   findRecord(code, maps, 'ours');
