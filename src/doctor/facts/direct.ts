@@ -27,7 +27,7 @@ export interface DirectProbe {
 export type DirectOutcome = 'answered' | 'refused' | 'silent';
 
 const ANSWER_MS = 700;
-const QUESTIONS = 2;
+const QUESTIONS = 3;
 const SERVERS_MAX = 64;
 
 export async function askDirectServers(

@@ -25,7 +25,7 @@ export interface ReturnProbe {
 
 const NOBODY = { ipv4: '198.51.100.77', ipv6: '2001:db8:ffff::77' } as const;
 const ANSWER_MS = 700;
-const QUESTIONS = 2;
+const QUESTIONS = 3;
 const SERVERS_MAX = 64;
 
 /** TCP servers of NAT whose clients are not hidden behind an address of this host. */
