@@ -2,6 +2,7 @@
  * `npm run bench`: uipvs beside HAProxy, nginx, pen, the kernel's own address translation and plain routing, in one
  * run, in turns. How it is measured: bench/README.md.
  */
+import { setMaxListeners } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { LabError, LabInterrupted, requirePrograms } from '../src/lab/host.ts';
@@ -52,6 +53,8 @@ async function bench(options: BenchOptions, peers: readonly Peer[]): Promise<voi
   if (process.getuid?.() !== 0) throw new LabError('it makes network namespaces: run it as root (sudo npm run bench)');
   requirePrograms(['ip', 'nft', 'ss', 'ab', 'iperf3', 'nginx', 'taskset', 'timeout', 'sysctl', 'mount']);
   const stop = new AbortController();
+  // Every peer listens, and there are more of them than Node takes for a leak.
+  setMaxListeners(0, stop.signal);
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => stop.abort(new LabInterrupted(signal)));
   }

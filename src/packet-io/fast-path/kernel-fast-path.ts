@@ -109,7 +109,8 @@ export class KernelFastPath {
 export function fastPathRefused(libc: Libc): string | null {
   let path: KernelFastPath | null = null;
   try {
-    path = new KernelFastPath(libc, 2);
+    // As large as a worker's: one that is only promised would be missed in silence.
+    path = new KernelFastPath(libc);
     path.tryLink(libc.interfaceIndex('lo'));
     return null;
   } catch (error) {
