@@ -1,25 +1,29 @@
 /** The steps of `npm test`, in order, and their sum. */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from './build.mjs';
 import { runKernelTests } from './guest/run.mjs';
 import { ROOT, setUpForTests } from './set-up.mjs';
 import { searchPath } from './terminal.mjs';
+import { countsOf, describeFailures, failedFiles, secondAttempt, withSecondAttempt } from './test-results.mjs';
 
-/** @typedef {{ passed: number, failed: number, skipped: number }} Counts */
+/** @typedef {import('./test-results.mjs').Counts} Counts */
+/** @typedef {import('./test-results.mjs').TestResults} TestResults */
 
 /** @param {readonly string[]} filters handed to vitest: parts of file names. */
 export async function runTestSteps(filters) {
   /** @type {Counts} */
   const counts = { passed: 0, failed: 0, skipped: 0 };
+  // Said again at the end, where somebody looks who sees only the last lines of a long run.
+  let remarks = '';
   try {
     await setUpForTests();
     if (await step('build', () => build(ROOT), counts)) {
       await step('lint', () => tool(['@biomejs/biome/bin/biome', 'check', '--error-on-warnings', '.']), counts);
       await step('type-check', () => tool(['typescript/bin/tsc', '-p', 'tsconfig.check.json']), counts);
-      await runVitest(filters, counts);
+      remarks = await runVitest(filters, counts);
       // Whoever asks for single files of tests does not want to wait for these.
       if (filters.length === 0) add(counts, await runKernelTests());
     }
@@ -28,6 +32,7 @@ export async function runTestSteps(filters) {
     counts.failed += 1;
   }
   if (counts.failed > 0 || counts.passed === 0) process.exitCode = 1;
+  process.stdout.write(remarks);
   process.stdout.write(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped\n`);
 }
 
@@ -63,20 +68,41 @@ function tool([file, ...args], env = {}) {
   });
 }
 
-/** @param {readonly string[]} filters @param {Counts} counts */
+/**
+ * @param {readonly string[]} filters @param {Counts} counts
+ * @returns {Promise<string>} what is to be said of failures, also of those that did not come again
+ */
 async function runVitest(filters, counts) {
+  let results = await vitest(filters);
+  let remarks = '';
+  // Whoever asks for single files of tests looks for a failure, not for a way around it.
+  const again = filters.length === 0 ? secondAttempt(results) : [];
+  if (again.length > 0) {
+    process.stdout.write(`\n${again.join(', ')}: failed beside other tests, once more alone ...\n`);
+    const first = { files: Object.fromEntries(again.map((path) => [path, results.files[path]])), errors: [] };
+    const second = await vitest([...again, '--no-file-parallelism']);
+    remarks += `\nUnsteady, failed beside other tests and was run again alone:\n${describeFailures(first)}`;
+    results = withSecondAttempt(results, second);
+  }
+  if (failedFiles(results).length + results.errors.length > 0) remarks += `\nFailed:\n${describeFailures(results)}`;
+  add(counts, countsOf(results));
+  return remarks;
+}
+
+/** @param {readonly string[]} words @returns {Promise<TestResults>} */
+async function vitest(words) {
   const folder = mkdtempSync(join(tmpdir(), 'uipvs-test-'));
-  const resultFile = join(folder, 'counts.json');
+  const resultFile = join(folder, 'results.json');
   const reporters = ['--reporter=default', `--reporter=${join(ROOT, 'src/setup/test-reporter.mjs')}`];
   try {
-    const succeeded = await tool(['vitest/vitest.mjs', 'run', ...reporters, ...filters], {
-      UIPVS_TEST_COUNTS: resultFile,
+    const succeeded = await tool(['vitest/vitest.mjs', 'run', ...reporters, ...words], {
+      UIPVS_TEST_RESULTS: resultFile,
     });
-    const result = JSON.parse(readFileSync(resultFile, 'utf8'));
-    counts.passed += result.passed;
-    counts.skipped += result.skipped;
-    // A run that fails without a failed test (a file that cannot be loaded, an error outside tests) counts too.
-    counts.failed += succeeded ? result.failed : Math.max(result.failed, 1);
+    const results = existsSync(resultFile) ? JSON.parse(readFileSync(resultFile, 'utf8')) : { files: {}, errors: [] };
+    // A run that fails and names no failure is not a good one.
+    if (!succeeded && countsOf(results).failed === 0)
+      results.errors.push('vitest ended with a failure that it did not name');
+    return results;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
