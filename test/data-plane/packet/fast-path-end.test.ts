@@ -59,8 +59,7 @@ describe.skipIf(reason !== null)(`the fast path ends${reason === null ? '' : ` (
     // On both links, and on none of the host's own.
     expect(held).toEqual([{ pid: lab.daemonPid, links: 2 }]);
     const before = lab.counted('tcp').inPackets;
-    await pause(200);
-    expect(lab.counted('tcp').inPackets).toBeGreaterThan(before);
+    await eventually(() => lab.counted('tcp').inPackets > before, 10_000);
 
     await lab.endDaemon('SIGKILL');
     expect(programsIn(lab.director)).toEqual([]);
@@ -146,13 +145,11 @@ describe.skipIf(reason !== null)(`the fast path ends${reason === null ? '' : ` (
     );
     const [fast, slow] = observed as [(typeof observed)[0], (typeof observed)[0]];
     for (const protocol of ['tcp', 'udp'] as const) {
-      expect(Math.abs(fast.lifeMs[protocol] - slow.lifeMs[protocol])).toBeLessThan(1_000);
-      expect(fast.expires[protocol].length).toBeGreaterThan(4);
-      for (const [i, seconds] of fast.expires[protocol].entries()) {
-        const other = slow.expires[protocol][i];
-        // The last looks may be on either side of the end.
-        if (other !== undefined) expect(Math.abs(seconds - other)).toBeLessThanOrEqual(1);
-      }
+      // Below the three seconds of which the engine saw nothing.
+      expect(Math.abs(fast.lifeMs[protocol] - slow.lifeMs[protocol])).toBeLessThan(2_000);
+      expect(fast.endsMs[protocol].length).toBeGreaterThan(4);
+      const [usual] = slow.endsMs[protocol];
+      for (const endMs of fast.endsMs[protocol]) expect(Math.abs(endMs - usual!)).toBeLessThan(2_000);
     }
     expect(slow.lifeMs.tcp).toBeGreaterThan(5_000);
     expect(slow.lifeMs.udp).toBeGreaterThan(12_000);
@@ -237,7 +234,9 @@ describe.skipIf(reason !== null)(`the fast path ends${reason === null ? '' : ` (
     expect(first.fast.perSecond).toBe(0);
     const { packets, perSecond } = second.fast;
     expect(packets).toBeGreaterThan(first.fast.packets);
-    expect(perSecond).toBeCloseTo((packets - first.fast.packets) / second.intervalSeconds, -2);
+    // The interval is shown in whole milliseconds.
+    const average = (packets - first.fast.packets) / second.intervalSeconds;
+    expect(Math.abs(perSecond - average)).toBeLessThan(1 + average / 100);
     expect(await look()).toMatch(/^fast path: 1 connection, \d+ packets\/s, \d+ so far$/m);
     expect(lab.run('uipvs', 'status')).toMatch(
       /^fast path +1 connection now; so far \d+ packets, \d+ bytes in the kernel$/m,
@@ -245,19 +244,22 @@ describe.skipIf(reason !== null)(`the fast path ends${reason === null ? '' : ` (
   }, 60_000);
 });
 
-/** Looks every half a second at what is left of a TCP and a UDP connection, until both are gone. */
+/**
+ * Looks every half a second at a TCP and a UDP connection, until both are gone.
+ * @returns how long they were there, and when they were to end at each look (to the second), in ms from the first.
+ */
 async function watchTheEnd(lab: FastPathLab) {
   const beginMs = performance.now();
-  const expires: Record<'tcp' | 'udp', number[]> = { tcp: [], udp: [] };
+  const endsMs: Record<'tcp' | 'udp', number[]> = { tcp: [], udp: [] };
   const lifeMs = { tcp: 0, udp: 0 };
   for (let nextMs = beginMs; ; nextMs += 500) {
     const { items } = await lab.plane.execute<'listConnections'>({ name: 'listConnections' });
     for (const { protocol: name, expiresSeconds } of items) {
       const protocol = name === 'TCP' ? 'tcp' : 'udp';
-      expires[protocol].push(expiresSeconds);
       lifeMs[protocol] = performance.now() - beginMs;
+      endsMs[protocol].push(lifeMs[protocol] + expiresSeconds * 1000);
     }
-    if (items.length === 0) return { expires, lifeMs };
+    if (items.length === 0) return { endsMs, lifeMs };
     await pause(nextMs + 500 - performance.now());
   }
 }
