@@ -1,6 +1,7 @@
 /** The connection table without an engine around it: what one lookup costs. */
 import { CLIENT_AND_VIRTUAL_PORT, CLIENT3, KIND, NO_ROW, ROW_SHIFT, VIRTUAL3 } from '../../src/engine/connection.ts';
-import { ConnectionTable, type Endpoints } from '../../src/engine/connection-table.ts';
+import { ConnectionTable } from '../../src/engine/connection-table.ts';
+import type { Endpoints } from '../../src/wire/endpoints.ts';
 import { BATCH, clientOf, portOf, VIP } from '../flows.ts';
 import { Stopwatch } from '../stopwatch.ts';
 

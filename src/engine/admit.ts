@@ -1,10 +1,10 @@
 /** Step 5: a packet without a connection. Finds its service, asks the scheduler, makes the connection. */
 import type { Destination } from '../balance/destination.ts';
 import type { VirtualService } from '../balance/virtual-service.ts';
+import type { Endpoints } from '../wire/endpoints.ts';
 import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/ipv4.ts';
 import { TCP_RST, TCP_SYN } from '../wire/tcp.ts';
 import { DESTINATION, NO_ROW, ROW_SHIFT } from './connection.ts';
-import type { Endpoints } from './connection-table.ts';
 import type { EngineContext } from './context.ts';
 import { createBypass, createConnection, creation } from './create-connection.ts';
 import { give } from './dissect.ts';

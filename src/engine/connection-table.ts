@@ -6,6 +6,7 @@
  * The arena is reserved for its full size at once; the system hands out memory only as rows are touched, so a small
  * table costs little and growing never copies.
  */
+import type { Endpoints } from '../wire/endpoints.ts';
 import {
   CLIENT_AND_VIRTUAL_PORT,
   CLIENT_EGRESS,
@@ -30,22 +31,6 @@ import {
   VIRTUAL0,
   VIRTUAL3,
 } from './connection.ts';
-
-/** Who sends to whom. The packet in hand and the datagram quoted in an ICMP error both have this form. */
-export interface Endpoints {
-  readonly ipv6: boolean;
-  readonly protocol: number;
-  readonly source0: number;
-  readonly source1: number;
-  readonly source2: number;
-  readonly source3: number;
-  readonly sourcePort: number;
-  readonly destination0: number;
-  readonly destination1: number;
-  readonly destination2: number;
-  readonly destination3: number;
-  readonly destinationPort: number;
-}
 
 const CACHE_LINE_BYTES = 64;
 /** Large blocks of memory begin 16 bytes into a page with glibc; this puts rows at the beginning of cache lines. */

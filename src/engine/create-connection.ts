@@ -1,6 +1,7 @@
 /** Makes rows: connections and templates, bound to a destination, with the source of full NAT where it is wanted. */
 import type { Destination } from '../balance/destination.ts';
 import type { VirtualService } from '../balance/virtual-service.ts';
+import type { Endpoints } from '../wire/endpoints.ts';
 import { findHelper } from './apps/index.ts';
 import {
   CLIENT_AND_VIRTUAL_PORT,
@@ -30,7 +31,6 @@ import {
   VIRTUAL0,
   VIRTUAL3,
 } from './connection.ts';
-import type { Endpoints } from './connection-table.ts';
 import type { EngineContext } from './context.ts';
 import type { Egress } from './egress.ts';
 import { NO_ADDRESS } from './network.ts';

@@ -1,4 +1,6 @@
 /** Which connections may be handed over to a fast path: those of whose next packets nothing is open any more. */
+
+import type { Endpoints } from '../wire/endpoints.ts';
 import { PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/ipv4.ts';
 import {
   CONTROLLED,
@@ -14,7 +16,6 @@ import {
   STATE,
   TIMEOUT_TICKS,
 } from './connection.ts';
-import type { Endpoints } from './connection-table.ts';
 import type { EngineContext } from './context.ts';
 import type { Egress } from './egress.ts';
 import { egressOfServer } from './forward.ts';

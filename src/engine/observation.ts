@@ -17,12 +17,12 @@ import type {
 } from '../model/packet-trace.ts';
 import { TICKS_PER_SECOND } from '../model/settings.ts';
 import { formatMac, formatWords } from '../wire/address.ts';
+import type { Endpoints } from '../wire/endpoints.ts';
 import { ETHERNET_HEADER_BYTES } from '../wire/ethernet.ts';
 import type { AddressWords } from '../wire/neighbor-discovery.ts';
 import { type PacketBatch, TO_HOST } from '../wire/packet-batch.ts';
 import { ConnectionFlag, DESTINATION, FLAGS, NO_ROW, ROW_SHIFT, STATE, TIMEOUT_TICKS } from './connection.ts';
 import { stateNameOf, statusOf } from './connection-listing.ts';
-import type { Endpoints } from './connection-table.ts';
 import type { EngineContext } from './context.ts';
 import type { Egress } from './egress.ts';
 import { secondsLeft } from './lifetime.ts';

@@ -1,5 +1,6 @@
 /** ICMP errors that the director itself sends. Sources: RFC 792, RFC 1812 section 4.3, RFC 1191; RFC 4443. */
 
+import type { Endpoints } from '../wire/endpoints.ts';
 import { ETHERNET_HEADER_BYTES, ETHERTYPE_IPV4, ETHERTYPE_IPV6, setEtherType } from '../wire/ethernet.ts';
 import {
   fillIcmpChecksum,
@@ -31,7 +32,6 @@ import {
   writeIpv6Header,
 } from '../wire/ipv6.ts';
 import type { AddressWords } from '../wire/neighbor-discovery.ts';
-import type { Endpoints } from './connection-table.ts';
 import type { EngineContext } from './context.ts';
 import { isMulticast, NO_ADDRESS, sourceOnIpv4 } from './network.ts';
 import type { Packet } from './packet.ts';

@@ -2,8 +2,9 @@
  * The packet in hand: one object per engine, reloaded for each frame. Nothing may keep it; whoever needs a fact
  * later copies the number.
  */
+
+import type { Endpoints } from '../wire/endpoints.ts';
 import { FrameFlag, type PacketBatch } from '../wire/packet-batch.ts';
-import type { Endpoints } from './connection-table.ts';
 import { REASON } from './verdict.ts';
 
 export class Packet implements Endpoints {

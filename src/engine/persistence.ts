@@ -4,8 +4,8 @@
  */
 import type { Destination } from '../balance/destination.ts';
 import type { VirtualService } from '../balance/virtual-service.ts';
+import type { Endpoints } from '../wire/endpoints.ts';
 import { CLIENT_AND_VIRTUAL_PORT, DESTINATION, DESTINATION_AND_LOCAL_PORT, NO_ROW, ROW_SHIFT } from './connection.ts';
-import type { Endpoints } from './connection-table.ts';
 import type { EngineContext } from './context.ts';
 import { createTemplate } from './create-connection.ts';
 import { engineData, engineDataTag, hasEngineData } from './engine-data.ts';

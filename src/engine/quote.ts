@@ -1,5 +1,6 @@
 /** The datagram quoted in an ICMP error: whose it is, and where its parts lie. */
 import { readUint16 } from '../wire/bytes.ts';
+import type { Endpoints } from '../wire/endpoints.ts';
 import { ICMP_HEADER_BYTES } from '../wire/icmp.ts';
 import {
   ipv4Destination,
@@ -14,7 +15,6 @@ import {
   PROTOCOL_UDP,
 } from '../wire/ipv4.ts';
 import { Ipv6Walk, ipv6DestinationWord, ipv6SourceWord, isIpv6Header, walkIpv6 } from '../wire/ipv6.ts';
-import type { Endpoints } from './connection-table.ts';
 import type { Packet } from './packet.ts';
 
 const ISAKMP_PORT = 500;

@@ -6,6 +6,7 @@
 import { IpvsError } from '../model/errors.ts';
 import { FRAME_BYTES_MAX } from '../model/limits.ts';
 import type { PacketTrace, RehearsedPacket } from '../model/packet-trace.ts';
+import type { Endpoints } from '../wire/endpoints.ts';
 import {
   ETHERNET_HEADER_BYTES,
   ETHERTYPE_IPV4,
@@ -18,7 +19,6 @@ import { ipv4Destination, ipv4Source, PROTOCOL_ICMP } from '../wire/ipv4.ts';
 import { PROTOCOL_ICMPV6 } from '../wire/ipv6.ts';
 import { PacketBatch } from '../wire/packet-batch.ts';
 import { NO_ROW } from './connection.ts';
-import type { Endpoints } from './connection-table.ts';
 import type { EngineContext } from './context.ts';
 import { dissect, FRAGMENT } from './dissect.ts';
 import { engineDataTag, findEngineData } from './engine-data.ts';

@@ -1,7 +1,7 @@
 /** Asks a service's scheduler. */
 import type { Destination } from '../balance/destination.ts';
 import type { VirtualService } from '../balance/virtual-service.ts';
-import type { Endpoints } from './connection-table.ts';
+import type { Endpoints } from '../wire/endpoints.ts';
 import type { EngineContext } from './context.ts';
 
 /** The destination for a new connection of `ends`, `null`: nobody takes it. */

@@ -1,6 +1,6 @@
 /** What an engine must know when others beside it serve the same host, each the clients that are its own. */
 import type { SharedLoad } from '../balance/shared-load.ts';
-import type { Endpoints } from './connection-table.ts';
+import type { Endpoints } from '../wire/endpoints.ts';
 
 export type { SharedLoad } from '../balance/shared-load.ts';
 

@@ -2,8 +2,8 @@
 import type { VirtualService } from '../balance/virtual-service.ts';
 import type { AddressRange, PortRange, SourceNatCondition } from '../model/source-nat-rule.ts';
 import { parseAddress } from '../wire/address.ts';
+import type { Endpoints } from '../wire/endpoints.ts';
 import type { AddressWords } from '../wire/neighbor-discovery.ts';
-import type { Endpoints } from './connection-table.ts';
 import { type EngineLink, type Network, NO_ADDRESS } from './network.ts';
 
 const NO_ENDS: Endpoints = {

@@ -3,8 +3,9 @@
  * server when the rule is `persistent`. The hash is the one netfilter uses (Bob Jenkins' lookup3, in the public domain),
  * over words as they lie in a packet, so that the choice is that of a kernel on a little-endian machine.
  */
+
+import type { Endpoints } from '../wire/endpoints.ts';
 import type { AddressWords } from '../wire/neighbor-discovery.ts';
-import type { Endpoints } from './connection-table.ts';
 
 const HASH_START = 0xdeadbeef | 0;
 

@@ -14,8 +14,8 @@ import {
   type SourceNatStep,
 } from '../model/source-nat-rule.ts';
 import { parseAddress } from '../wire/address.ts';
+import type { Endpoints } from '../wire/endpoints.ts';
 import type { AddressWords } from '../wire/neighbor-discovery.ts';
-import type { Endpoints } from './connection-table.ts';
 import type { EngineContext } from './context.ts';
 import type { Egress } from './egress.ts';
 import { type EngineLink, type Network, NO_ADDRESS, sourceOn } from './network.ts';

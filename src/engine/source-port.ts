@@ -5,10 +5,10 @@
  */
 import type { Destination } from '../balance/destination.ts';
 import type { PortRange } from '../model/source-nat-rule.ts';
+import type { Endpoints } from '../wire/endpoints.ts';
 import { PROTOCOL_TCP } from '../wire/ipv4.ts';
 import type { AddressWords } from '../wire/neighbor-discovery.ts';
 import { NO_ROW, ROW_SHIFT, STATE } from './connection.ts';
-import type { Endpoints } from './connection-table.ts';
 import type { EngineContext } from './context.ts';
 import { removeConnection } from './lifetime.ts';
 import { TCP_CLOSE, TCP_TIME_WAIT } from './protocols/tcp-states.ts';

@@ -1,7 +1,7 @@
 /** Counting what passes: for the destination, its service and the whole table together, or for none of them. */
 import type { Statistics } from '../model/statistics.ts';
+import type { Endpoints } from '../wire/endpoints.ts';
 import { DESTINATION, NO_ROW, ROW_SHIFT } from './connection.ts';
-import type { Endpoints } from './connection-table.ts';
 import type { EngineContext } from './context.ts';
 
 /** A packet of `ipBytes` for connection `row`, from its client. Nothing counts without a configured destination. */

@@ -1,6 +1,7 @@
 /** What the backup does on the connection table. */
 import type { Destination } from '../balance/destination.ts';
 import { findPersistenceEngine } from '../balance/persistence-engines/index.ts';
+import type { Endpoints } from '../wire/endpoints.ts';
 import { PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/ipv4.ts';
 import type { SyncConnection } from '../wire/sync-message.ts';
 import {
@@ -18,7 +19,6 @@ import {
   STATE,
   TIMEOUT_TICKS,
 } from './connection.ts';
-import type { Endpoints } from './connection-table.ts';
 import type { EngineContext } from './context.ts';
 import { fillEnds, METHOD_NUMBER } from './create-connection.ts';
 import { tagOfData } from './engine-data.ts';

@@ -8,6 +8,7 @@ import type { Explanation } from '../balance/explanation.ts';
 import type { Flow, Scheduler } from '../balance/scheduler.ts';
 import type { VirtualService } from '../balance/virtual-service.ts';
 import { IpvsError } from '../model/errors.ts';
+import type { Endpoints } from '../wire/endpoints.ts';
 import {
   CLIENT_EGRESS,
   CONTROLLER,
@@ -25,7 +26,6 @@ import {
   TIMER_NEXT,
   TIMER_PREVIOUS,
 } from './connection.ts';
-import type { Endpoints } from './connection-table.ts';
 import { EngineContext } from './context.ts';
 import { NO_ADDRESS } from './network.ts';
 

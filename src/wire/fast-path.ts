@@ -3,21 +3,10 @@
  * until the engine takes them back. Here is what both sides agree on. A flow is one direction of one connection.
  */
 
-/** What packets of a flow look like when they come, and when they leave. Addresses as words, IPv4 ones in the last. */
-export interface Flow {
-  readonly ipv6: boolean;
-  /** TCP or UDP. */
-  readonly protocol: number;
-  readonly source0: number;
-  readonly source1: number;
-  readonly source2: number;
-  readonly source3: number;
-  readonly sourcePort: number;
-  readonly destination0: number;
-  readonly destination1: number;
-  readonly destination2: number;
-  readonly destination3: number;
-  readonly destinationPort: number;
+import type { Endpoints } from './endpoints.ts';
+
+/** What packets of a flow look like when they come, TCP or UDP, and when they leave. */
+export interface Flow extends Endpoints {
   readonly newSource0: number;
   readonly newSource1: number;
   readonly newSource2: number;

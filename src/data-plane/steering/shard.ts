@@ -3,11 +3,12 @@
  * What the kernel let through and is another's, because a change had not reached the kernel yet or it cannot choose at
  * all, becomes empty and is counted: two shards must never take the same frame for theirs.
  */
-import type { Endpoints } from '../../engine/connection-table.ts';
+
 import type { ShardRole, SharedLoad } from '../../engine/shard-role.ts';
 import type { Command } from '../../model/commands.ts';
 import type { NetworkSnapshot } from '../../model/network.ts';
 import type { PacketIo } from '../../packet-io/packet-io.ts';
+import type { Endpoints } from '../../wire/endpoints.ts';
 import { FrameFlag, type PacketBatch } from '../../wire/packet-batch.ts';
 import { SteeringFacts } from './facts.ts';
 import { shardOfFrame } from './frame.ts';

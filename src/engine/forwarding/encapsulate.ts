@@ -20,10 +20,10 @@ import {
   writeOuterHeader,
   writeOuterUdpHeader,
 } from '../../wire/encapsulation.ts';
+import type { Endpoints } from '../../wire/endpoints.ts';
 import { IPV4_HEADER_BYTES_MIN, ipv4DontFragment, ipv4Tos, ipv4Ttl, PROTOCOL_UDP } from '../../wire/ipv4.ts';
 import { checksumFieldOf, finishPartialChecksum } from '../../wire/partial-checksum.ts';
 import { UDP_HEADER_BYTES } from '../../wire/udp.ts';
-import type { Endpoints } from '../connection-table.ts';
 
 /** A tunnel that leaves less than this for the inner packet is not used: the packet is dropped. */
 export const TUNNEL_MTU_MIN_IPV4 = 68;
