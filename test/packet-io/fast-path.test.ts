@@ -3,30 +3,18 @@ import { execFileSync } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { getLibc } from '../../src/native/libc.ts';
-import { fastPathRefused, KernelFastPath } from '../../src/packet-io/fast-path/kernel-fast-path.ts';
-import { packetRing } from '../../src/packet-io/packet-ring.ts';
+import { KernelFastPath } from '../../src/packet-io/fast-path/kernel-fast-path.ts';
 import type { Flow } from '../../src/wire/fast-path.ts';
 import { collect } from './conformance.ts';
-import { createLiveRig, type LiveRig, type LiveSubject, liveConformance } from './live-conformance.ts';
+import { liveConformance } from './live-conformance.ts';
 import { AgentProgram } from './support/agent-process.ts';
+import { FlowRig, MTU, flowRigRefused as refused, WITH_FAST_PATH } from './support/flow-rig.ts';
 import { flowOf } from './support/flows.ts';
 import { type PacketSpec, packetFrame } from './support/frames.ts';
-import { namespacesRefused } from './support/namespaces.ts';
-
-const NEXT_HOP_MAC = '02000000beef';
-const MTU = 1500;
-
-const subject: LiveSubject = {
-  kind: 'packet-ring',
-  refused: (await packetRing.unavailable()) ?? fastPathRefused(getLibc()),
-  losesFirstFrame: false,
-  linkDownRefused: null,
-  options: { fastPath: true },
-};
 
 describe('with a fast path, and nothing on it', () => {
-  liveConformance(subject);
-  liveConformance({ ...subject, kind: 'packet-mmsg' });
+  liveConformance(WITH_FAST_PATH);
+  liveConformance({ ...WITH_FAST_PATH, kind: 'packet-mmsg' });
 });
 
 interface Case {
@@ -37,23 +25,18 @@ interface Case {
   readonly mtu?: number;
 }
 
-const refused = subject.refused ?? namespacesRefused();
 const why = refused === null ? '' : ` (skipped: ${refused})`;
 
 describe.skipIf(refused !== null)(`a flow of the fast path${why}`, () => {
   let program: AgentProgram;
-  let rig: LiveRig;
-  let macs: readonly string[];
+  let rig: FlowRig;
   let flows: number[] = [];
   beforeAll(async () => {
     program = new AgentProgram();
-    rig = await createLiveRig(program, subject, 2);
-    macs = ['d0', 'd1'].map((name) => Buffer.from(rig.spaces.link(rig.director, name).mac).toString('hex'));
-    await rig.agent.order('collectIp', { on: true });
-    await rig.far.order('collectIp', { on: true });
+    rig = await FlowRig.create(program);
   }, 60_000);
   afterEach(async () => {
-    for (const flow of flows) await rig.agent.order('removeFlow', { flow });
+    for (const flow of flows) await rig.removeFlow(flow);
     flows = [];
   });
   afterAll(async () => {
@@ -61,21 +44,12 @@ describe.skipIf(refused !== null)(`a flow of the fast path${why}`, () => {
     program?.remove();
   });
 
-  /** From d0 to d1, by the ends of `came` and `left`. */
+  /** Until the end of the test. */
   const addFlow = async (came: PacketSpec, left: PacketSpec, mtu = MTU): Promise<number> => {
-    const flow: number = await rig.agent.order('addFlow', {
-      flow: { ...flowOf(came, left), linkIndex: rig.links[1], destinationMac: NEXT_HOP_MAC, sourceMac: macs[1], mtu },
-    });
+    const flow = await rig.addFlow(came, left, mtu);
     if (flow >= 0) flows.push(flow);
     return flow;
   };
-  const sendIn = (frame: Buffer, flags = 0): Promise<number> =>
-    rig.outside.send([{ link: rig.outsideLinks[0] as number, frame: frame.toString('hex'), flags }]);
-  const incoming = (spec: PacketSpec): Buffer => packetFrame({ ...spec, destinationMac: macs[0] as string });
-  const outgoing = (spec: PacketSpec): Buffer =>
-    packetFrame({ hops: 63, ...spec, destinationMac: NEXT_HOP_MAC, sourceMac: macs[1] as string });
-  const taken = (flow: number): Promise<{ packets: number; bytes: number; agoMs: number } | null> =>
-    rig.agent.order('takeFlow', { flow });
 
   for (const ipv6 of [false, true]) {
     for (const protocol of ['tcp', 'udp'] as const) {
@@ -87,15 +61,15 @@ describe.skipIf(refused !== null)(`a flow of the fast path${why}`, () => {
           if (round % 4 === 1) left.destinationPort = came.destinationPort as number;
           if (round % 4 === 2) left.source = came.source as number[];
           const flow = await addFlow(came, left);
-          await sendIn(incoming(came));
-          const [seen] = await collect(rig.outside, 1);
-          expect(seen).toMatchObject({ link: rig.outsideLinks[1], frame: outgoing(left).toString('hex') });
-          const bytes = incoming(came).length - 14;
-          expect(await taken(flow)).toMatchObject({ packets: 1, bytes });
-          expect(await taken(flow)).toBeNull();
+          await rig.sendIn([rig.incoming(came)]);
+          const [seen] = await collect(rig.live.outside, 1);
+          expect(seen).toMatchObject({ link: rig.live.outsideLinks[1], frame: rig.outgoing(left).toString('hex') });
+          const bytes = rig.incoming(came).length - 14;
+          expect(await rig.takeFlow(flow)).toMatchObject({ packets: 1, bytes });
+          expect(await rig.takeFlow(flow)).toBeNull();
         }
         // The engine has seen none of it.
-        expect(await rig.subject.seen()).toEqual([]);
+        expect(await rig.live.subject.seen()).toEqual([]);
       }, 60_000);
     }
   }
@@ -103,16 +77,16 @@ describe.skipIf(refused !== null)(`a flow of the fast path${why}`, () => {
   test('keeps its ends and checksum where only the way changes (direct routing)', async () => {
     const spec: PacketSpec = { protocol: 'tcp', ...randomEnds(false), payload: Buffer.from('direct') };
     await addFlow(spec, spec);
-    await sendIn(incoming(spec));
-    expect((await collect(rig.outside, 1))[0]?.frame).toBe(outgoing(spec).toString('hex'));
+    await rig.sendIn([rig.incoming(spec)]);
+    expect((await collect(rig.live.outside, 1))[0]?.frame).toBe(rig.outgoing(spec).toString('hex'));
   });
 
   test('counts packets, bytes and the time of the last of them', async () => {
     const came: PacketSpec = { protocol: 'udp', ...randomEnds(false), payload: randomBytes(500) };
     const flow = await addFlow(came, { ...came, ...randomEnds(false) });
-    for (let i = 0; i < 25; i++) await sendIn(incoming(came));
-    await collect(rig.outside, 25);
-    const counts = await taken(flow);
+    for (let i = 0; i < 25; i++) await rig.sendIn([rig.incoming(came)]);
+    await collect(rig.live.outside, 25);
+    const counts = await rig.takeFlow(flow);
     expect(counts).toMatchObject({ packets: 25, bytes: 25 * 528 });
     // The clock it is told by has the tick of the kernel's timer.
     expect(counts?.agoMs).toBeGreaterThan(-1);
@@ -125,8 +99,8 @@ describe.skipIf(refused !== null)(`a flow of the fast path${why}`, () => {
         const came: PacketSpec = { protocol, ipv6, ...randomEnds(ipv6), payload: Buffer.from('unfinished') };
         const left: PacketSpec = { ...came, ...randomEnds(ipv6) };
         await addFlow(came, left);
-        await sendIn(incoming({ ...came, checksum: 'partial' }), 1);
-        expect((await collect(rig.outside, 1))[0]?.frame).toBe(outgoing(left).toString('hex'));
+        await rig.sendIn([rig.incoming({ ...came, checksum: 'partial' })], 1);
+        expect((await collect(rig.live.outside, 1))[0]?.frame).toBe(rig.outgoing(left).toString('hex'));
       }
     }
   });
@@ -135,10 +109,10 @@ describe.skipIf(refused !== null)(`a flow of the fast path${why}`, () => {
     const came: PacketSpec = { protocol: 'tcp', ...randomEnds(false), payload: Buffer.alloc(0), padding: 6 };
     const left: PacketSpec = { ...came, ...randomEnds(false) };
     const flow = await addFlow(came, left);
-    expect(incoming(came)).toHaveLength(60);
-    await sendIn(incoming(came));
-    expect((await collect(rig.outside, 1))[0]?.frame).toBe(outgoing(left).toString('hex'));
-    expect(await taken(flow)).toMatchObject({ packets: 1, bytes: 40 });
+    expect(rig.incoming(came)).toHaveLength(60);
+    await rig.sendIn([rig.incoming(came)]);
+    expect((await collect(rig.live.outside, 1))[0]?.frame).toBe(rig.outgoing(left).toString('hex'));
+    expect(await rig.takeFlow(flow)).toMatchObject({ packets: 1, bytes: 40 });
   });
 
   describe('leaves to the engine, as it came,', () => {
@@ -186,13 +160,13 @@ describe.skipIf(refused !== null)(`a flow of the fast path${why}`, () => {
         const left = { ...base, ...randomEnds(false) };
         const added = [await addFlow(base, left, mtu)];
         added.push(await addFlow({ ...base, protocol: 'udp', destinationPort: 53 }, { ...left, protocol: 'udp' }));
-        const good = incoming({ ...base, ...spec } as PacketSpec);
+        const good = rig.incoming({ ...base, ...spec } as PacketSpec);
         const frame = damage?.(good) ?? good;
-        await sendIn(frame);
-        const [seen] = await collect(rig.subject, 1);
-        expect(seen).toMatchObject({ link: rig.links[0], frame: frame.toString('hex') });
-        await collect(rig.outside, 0);
-        for (const flow of added) expect(await taken(flow)).toBeNull();
+        await rig.sendIn([frame]);
+        const [seen] = await collect(rig.live.subject, 1);
+        expect(seen).toMatchObject({ link: rig.live.links[0], frame: frame.toString('hex') });
+        await collect(rig.live.outside, 0);
+        for (const flow of added) expect(await rig.takeFlow(flow)).toBeNull();
       });
     }
 
@@ -200,22 +174,22 @@ describe.skipIf(refused !== null)(`a flow of the fast path${why}`, () => {
       const came: PacketSpec = { protocol: 'tcp', ...randomEnds(false), payload: Buffer.from('not ours') };
       await addFlow(came, { ...came, ...randomEnds(false) });
       const frame = packetFrame({ ...came, destinationMac: '020000000bad' });
-      await sendIn(frame);
-      expect((await collect(rig.subject, 1))[0]?.frame).toBe(frame.toString('hex'));
-      await collect(rig.outside, 0);
+      await rig.sendIn([frame]);
+      expect((await collect(rig.live.subject, 1))[0]?.frame).toBe(frame.toString('hex'));
+      await collect(rig.live.outside, 0);
     });
 
     test('everything, once it was removed', async () => {
       const came: PacketSpec = { protocol: 'udp', ...randomEnds(true), ipv6: true, payload: Buffer.from('before') };
       const flow = await addFlow(came, { ...came, ...randomEnds(true) });
-      await sendIn(incoming(came));
-      await collect(rig.outside, 1);
-      await rig.agent.order('removeFlow', { flow });
+      await rig.sendIn([rig.incoming(came)]);
+      await collect(rig.live.outside, 1);
+      await rig.removeFlow(flow);
       // What it had carried is still told.
-      expect(await taken(flow)).toMatchObject({ packets: 1 });
-      await sendIn(incoming(came));
-      await collect(rig.subject, 1);
-      await collect(rig.outside, 0);
+      expect(await rig.takeFlow(flow)).toMatchObject({ packets: 1 });
+      await rig.sendIn([rig.incoming(came)]);
+      await collect(rig.live.subject, 1);
+      await collect(rig.live.outside, 0);
     });
   });
 
@@ -224,37 +198,32 @@ describe.skipIf(refused !== null)(`a flow of the fast path${why}`, () => {
     const left = { ...came, ...randomEnds(false) };
     expect(await addFlow(came, left)).toBeGreaterThanOrEqual(0);
     expect(await addFlow(came, { ...came, ...randomEnds(false) })).toBe(-1);
-    await sendIn(incoming(came));
-    expect((await collect(rig.outside, 1))[0]?.frame).toBe(outgoing(left).toString('hex'));
+    await rig.sendIn([rig.incoming(came)]);
+    expect((await collect(rig.live.outside, 1))[0]?.frame).toBe(rig.outgoing(left).toString('hex'));
   });
 
   test('a link that is detached takes its program along, and gets it again', async () => {
     const came: PacketSpec = { protocol: 'tcp', ...randomEnds(false), payload: Buffer.from('again') };
     await addFlow(came, { ...came, ...randomEnds(false) });
-    await rig.subject.detach(0);
-    await sendIn(incoming(came));
-    await collect(rig.outside, 0);
-    await rig.subject.attach(0);
-    await sendIn(incoming(came));
-    await collect(rig.outside, 1);
+    await rig.live.subject.detach(0);
+    await rig.sendIn([rig.incoming(came)]);
+    await collect(rig.live.outside, 0);
+    await rig.live.subject.attach(0);
+    await rig.sendIn([rig.incoming(came)]);
+    await collect(rig.live.outside, 1);
   });
 
   test('ends with the process, however that ends', async () => {
-    const own = await createLiveRig(program, subject, 2);
+    const own = await FlowRig.create(program);
     try {
       const came: PacketSpec = { protocol: 'tcp', ...randomEnds(false), payload: Buffer.from('alive') };
-      const [mac0, mac1] = ['d0', 'd1'].map((name) => Buffer.from(own.spaces.link(own.director, name).mac));
-      const ends = flowOf(came, { ...came, ...randomEnds(false) });
-      const way = { linkIndex: own.links[1], destinationMac: NEXT_HOP_MAC, sourceMac: mac1!.toString('hex'), mtu: MTU };
-      await own.agent.order('addFlow', { flow: { ...ends, ...way } });
-      await own.far.order('collectIp', { on: true });
-      const frame = packetFrame({ ...came, destinationMac: mac0!.toString('hex') }).toString('hex');
-      await own.outside.send([{ link: own.outsideLinks[0]!, frame }]);
-      await collect(own.outside, 1);
-      await own.agent.kill();
+      await own.addFlow(came, { ...came, ...randomEnds(false) });
+      await own.sendIn([own.incoming(came)]);
+      await collect(own.live.outside, 1);
+      await own.live.agent.kill();
       await new Promise((resolve) => setTimeout(resolve, 50));
-      await own.outside.send([{ link: own.outsideLinks[0]!, frame }]);
-      await collect(own.outside, 0);
+      await own.sendIn([own.incoming(came)]);
+      await collect(own.live.outside, 0);
     } finally {
       await own.close();
     }

@@ -9,8 +9,6 @@ import { getLibc } from '../../src/native/libc.ts';
 import { setPacketFilter, setPacketProgram } from '../../src/native/packet-socket.ts';
 import { socketFilter } from '../../src/packet-io/fast-path/flow-programs.ts';
 import { FlowTable } from '../../src/packet-io/fast-path/flow-table.ts';
-import { fastPathRefused } from '../../src/packet-io/fast-path/kernel-fast-path.ts';
-import { packetRing } from '../../src/packet-io/packet-ring.ts';
 import { BpfCode, type BpfInstruction } from '../../src/wire/bpf.ts';
 import type { Flow } from '../../src/wire/fast-path.ts';
 import { facts, randomFrames } from '../data-plane/support/steering-frames.ts';
@@ -18,22 +16,13 @@ import { runBpf } from '../support/bpf-interpreter.ts';
 import { Random } from '../support/random.ts';
 import { randomBpf, randomBytes } from '../support/random-bpf.ts';
 import { collect } from './conformance.ts';
-import { createLiveRig, type LiveRig, type LiveSubject } from './live-conformance.ts';
 import { AgentProgram } from './support/agent-process.ts';
 import { FilteredSocket } from './support/filtered-socket.ts';
+import { FlowRig, flowRigRefused as refused, WITH_FAST_PATH } from './support/flow-rig.ts';
 import { flowOf } from './support/flows.ts';
 import { type PacketSpec, packetFrame } from './support/frames.ts';
-import { Namespaces, namespacesRefused } from './support/namespaces.ts';
+import { Namespaces } from './support/namespaces.ts';
 
-const subject: LiveSubject = {
-  kind: 'packet-ring',
-  refused: (await packetRing.unavailable()) ?? fastPathRefused(getLibc()),
-  losesFirstFrame: false,
-  linkDownRefused: null,
-  options: { fastPath: true },
-};
-const refused = subject.refused ?? namespacesRefused();
-const NEXT_HOP_MAC = '02000000beef';
 const ALL: readonly BpfInstruction[] = [[BpfCode.RETURN, 0, 0, 0x40000]];
 /** Frames of a hundred bytes or more. */
 const LONG: readonly BpfInstruction[] = [
@@ -48,7 +37,7 @@ const LONG_AND_LARGE: readonly BpfInstruction[] = [
   ...LONG,
 ];
 
-describe.skipIf(subject.refused !== null)(`the kernel${because(subject.refused)}`, () => {
+describe.skipIf(WITH_FAST_PATH.refused !== null)(`the kernel${because(WITH_FAST_PATH.refused)}`, () => {
   const libc = getLibc();
   let bpf: Bpf;
   let table: FlowTable;
@@ -165,94 +154,88 @@ describe.skipIf(subject.refused !== null)(`the kernel${because(subject.refused)}
 
 describe.skipIf(refused !== null)(`a link with a filter and a fast path${because(refused)}`, () => {
   let program: AgentProgram;
-  let rig: LiveRig;
-  let macs: readonly string[];
+  let rig: FlowRig;
   beforeAll(async () => {
     program = new AgentProgram();
-    rig = await createLiveRig(program, subject, 2);
-    macs = ['d0', 'd1'].map((name) => Buffer.from(rig.spaces.link(rig.director, name).mac).toString('hex'));
-    await rig.agent.order('collectIp', { on: true });
-    await rig.far.order('collectIp', { on: true });
+    rig = await FlowRig.create(program);
   }, 60_000);
   afterAll(async () => {
     await rig?.close();
     program?.remove();
   });
 
-  const incoming = (spec: PacketSpec): string =>
-    packetFrame({ ...spec, destinationMac: macs[0] as string }).toString('hex');
-  const sendIn = (...frames: string[]): Promise<number> =>
-    rig.outside.send(frames.map((frame) => ({ link: rig.outsideLinks[0] as number, frame })));
-  const addFlow = (came: PacketSpec): Promise<number> => {
-    const way = { linkIndex: rig.links[1], destinationMac: NEXT_HOP_MAC, sourceMac: macs[1], mtu: 1500 };
-    return rig.agent.order('addFlow', { flow: { ...flowOf(came, came), ...way } });
-  };
+  const addFlow = (came: PacketSpec): Promise<number> => rig.addFlow(came, came);
   const filter = (chosen: readonly BpfInstruction[] | null): Promise<boolean> =>
-    rig.agent.order('filter', { program: chosen });
+    rig.live.agent.order('filter', { program: chosen });
 
   test('carries what a flow has, and hears what the filter chooses of the rest', async () => {
     expect(await filter(LONG)).toBe(true);
-    expect(await rig.agent.order('linksWithProgram')).toBe(2);
+    expect(await rig.live.agent.order('linksWithProgram')).toBe(2);
     const flow = await addFlow(packet(1));
-    const frames = [incoming(packet(1)), incoming(packet(1, 500)), incoming(packet(2)), incoming(packet(2, 500))];
-    await sendIn(...frames);
-    expect((await collect(rig.outside, 2)).every(({ link }) => link === rig.outsideLinks[1])).toBe(true);
-    expect((await collect(rig.subject, 1))[0]?.frame).toBe(frames[3]);
+    const frames = [
+      rig.incoming(packet(1)),
+      rig.incoming(packet(1, 500)),
+      rig.incoming(packet(2)),
+      rig.incoming(packet(2, 500)),
+    ];
+    await rig.sendIn(frames);
+    expect((await collect(rig.live.outside, 2)).every(({ link }) => link === rig.live.outsideLinks[1])).toBe(true);
+    expect((await collect(rig.live.subject, 1))[0]?.frame).toBe(frames[3]?.toString('hex'));
     await filter(null);
-    await sendIn(...frames);
-    await collect(rig.outside, 2);
-    expect((await collect(rig.subject, 2)).map(({ frame }) => frame)).toEqual(frames.slice(2));
-    await rig.agent.order('removeFlow', { flow });
+    await rig.sendIn(frames);
+    await collect(rig.live.outside, 2);
+    expect((await collect(rig.live.subject, 2)).map(({ frame }) => frame)).toEqual(hexOf(frames.slice(2)));
+    await rig.removeFlow(flow);
   });
 
   test('hears only what is chosen when it is attached later', async () => {
     await filter(LONG);
-    await rig.subject.detach(0);
-    await rig.subject.attach(0);
-    expect(await rig.agent.order('linksWithProgram')).toBe(2);
+    await rig.live.subject.detach(0);
+    await rig.live.subject.attach(0);
+    expect(await rig.live.agent.order('linksWithProgram')).toBe(2);
     const flow = await addFlow(packet(3));
-    await sendIn(incoming(packet(3)), incoming(packet(4)), incoming(packet(4, 500)));
-    await collect(rig.outside, 1);
-    await collect(rig.subject, 1);
-    await rig.agent.order('removeFlow', { flow });
+    await rig.sendIn([rig.incoming(packet(3)), rig.incoming(packet(4)), rig.incoming(packet(4, 500))]);
+    await collect(rig.live.outside, 1);
+    await collect(rig.live.subject, 1);
+    await rig.removeFlow(flow);
   });
 
   test('loses and doubles nothing while its filter is replaced again and again', async () => {
     const flow = await addFlow(packet(5));
-    const [carried, heard] = [incoming(packet(5, 200)), incoming(packet(6, 200))];
+    const [carried, heard] = [rig.incoming(packet(5, 200)), rig.incoming(packet(6, 200))];
     const steps = [LONG, null, ALL, LONG_AND_LARGE];
     const sending = (async () => {
-      for (let n = 0; n < 60; n++) await sendIn(...Array.from({ length: 20 }, () => [carried, heard]).flat());
+      for (let n = 0; n < 60; n++) await rig.sendIn(Array.from({ length: 20 }, () => [carried, heard]).flat());
     })();
     for (let n = 0; n < 60; n++) await filter(steps[n % steps.length] as (typeof steps)[number]);
     await sending;
-    expect((await collect(rig.outside, 1200)).every(({ link }) => link === rig.outsideLinks[1])).toBe(true);
-    expect(new Set((await collect(rig.subject, 1200)).map(({ frame }) => frame))).toEqual(new Set([heard]));
-    expect(await rig.agent.order('takeFlow', { flow })).toMatchObject({ packets: 1200 });
-    await rig.agent.order('removeFlow', { flow });
+    expect((await collect(rig.live.outside, 1200)).every(({ link }) => link === rig.live.outsideLinks[1])).toBe(true);
+    expect(new Set((await collect(rig.live.subject, 1200)).map(({ frame }) => frame))).toEqual(new Set(hexOf([heard])));
+    expect(await rig.takeFlow(flow)).toMatchObject({ packets: 1200 });
+    await rig.removeFlow(flow);
   }, 60_000);
 
   test('does without a fast path where the socket has no memory for both, and gets it back', async () => {
     const flow = await addFlow(packet(7));
-    const frames = [incoming(packet(7, 200)), incoming(packet(8, 200)), incoming(packet(8))];
+    const frames = [rig.incoming(packet(7, 200)), rig.incoming(packet(8, 200)), rig.incoming(packet(8))];
     await filter(null);
     // Somewhere between all and nothing there is room for the filter alone.
     let found = false;
     for (let bytes = 60_000; bytes > 20_000 && !found; bytes -= 500) {
-      rig.spaces.exec(rig.director, 'sysctl', '-qw', `net.core.optmem_max=${bytes}`);
-      found = (await filter(LONG_AND_LARGE)) && (await rig.agent.order('linksWithProgram')) === 0;
+      rig.live.spaces.exec(rig.live.director, 'sysctl', '-qw', `net.core.optmem_max=${bytes}`);
+      found = (await filter(LONG_AND_LARGE)) && (await rig.live.agent.order('linksWithProgram')) === 0;
       if (!found) await filter(null);
     }
     expect(found).toBe(true);
-    await sendIn(...frames);
-    expect((await collect(rig.subject, 2)).map(({ frame }) => frame)).toEqual(frames.slice(0, 2));
-    await collect(rig.outside, 0);
+    await rig.sendIn(frames);
+    expect((await collect(rig.live.subject, 2)).map(({ frame }) => frame)).toEqual(hexOf(frames.slice(0, 2)));
+    await collect(rig.live.outside, 0);
     expect(await filter(LONG)).toBe(true);
-    expect(await rig.agent.order('linksWithProgram')).toBe(2);
-    await sendIn(...frames);
-    await collect(rig.subject, 1);
-    await collect(rig.outside, 1);
-    await rig.agent.order('removeFlow', { flow });
+    expect(await rig.live.agent.order('linksWithProgram')).toBe(2);
+    await rig.sendIn(frames);
+    await collect(rig.live.subject, 1);
+    await collect(rig.live.outside, 1);
+    await rig.removeFlow(flow);
   }, 60_000);
 });
 
@@ -306,6 +289,10 @@ function heardOf(program: readonly BpfInstruction[], bytes: Uint8Array): number 
 function packet(sourcePort: number, payloadBytes = 10): PacketSpec {
   const ends = { source: [11, 0, 0, 1], destination: [192, 0, 2, 10], sourcePort, destinationPort: 80 };
   return { protocol: 'tcp', ...ends, payload: Buffer.alloc(payloadBytes, 0x61) };
+}
+
+function hexOf(frames: readonly Buffer[]): string[] {
+  return frames.map((frame) => frame.toString('hex'));
 }
 
 function because(reason: string | null): string {
