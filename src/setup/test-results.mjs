@@ -2,7 +2,7 @@
  * What became of the tests, a file at a time, and the rule for a second attempt.
  *
  * Tests that meet the kernel, the clock and other programs can fail because the machine was busy with something
- * else. Such a file is run once more, alone; a test that passes then is named as unsteady, never passed over in
+ * else. Such a file is run once more, by itself; a test that passes then is named as unsteady, never passed over in
  * silence. Tests of pure code get no second attempt: there, a failure that does not come again is a random case
  * that was found and would be lost.
  *

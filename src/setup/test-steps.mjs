@@ -78,10 +78,10 @@ async function runVitest(filters, counts) {
   // Whoever asks for single files of tests looks for a failure, not for a way around it.
   const again = filters.length === 0 ? secondAttempt(results) : [];
   if (again.length > 0) {
-    process.stdout.write(`\n${again.join(', ')}: failed beside other tests, once more alone ...\n`);
+    process.stdout.write(`\n${again.join(', ')}: failed, once more by itself ...\n`);
     const first = { files: Object.fromEntries(again.map((path) => [path, results.files[path]])), errors: [] };
     const second = await vitest([...again, '--no-file-parallelism']);
-    remarks += `\nUnsteady, failed beside other tests and was run again alone:\n${describeFailures(first)}`;
+    remarks += `\nUnsteady, failed in the whole run and was run again by itself:\n${describeFailures(first)}`;
     results = withSecondAttempt(results, second);
   }
   if (failedFiles(results).length + results.errors.length > 0) remarks += `\nFailed:\n${describeFailures(results)}`;

@@ -98,7 +98,7 @@ for (const kind of [packetRing, packetMmsg, xdp]) {
           socket.on('connect', () => socket.write('x'));
           socket.on('data', () => say('yes'));
           socket.on('error', (error) => say(error.code));
-          setTimeout(say, 1000, 'silence');`);
+          setTimeout(say, 3000, 'silence');`);
         return said === 'yes';
       }
 

@@ -275,9 +275,9 @@ describe.skipIf(reason !== null)(
       director.run(
         'sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.s0.accept_local=1 net.ipv4.conf.s0.rp_filter=0; ip address del 10.1.0.100/32 dev c0',
       );
-      inside.run(
-        `node -e "require('net').createServer((s) => s.end('dr ' + s.remoteAddress)).listen(80, '${VIP}')" >/dev/null 2>&1 & sleep 0.5`,
-      );
+      await inside.program(`
+        const server = require('net').createServer((socket) => socket.end('dr ' + socket.remoteAddress));
+        server.listen(80, '${VIP}', () => console.log('ready'));`);
       await add(service(key(VIP, 80)), ['10.2.0.11', '10.2.0.12'], 'direct');
       const answers = ask(CLIENTS4, VIP, 3);
       for (const [client, said] of Object.entries(answers)) expect(said).toEqual([1, 2, 3].map(() => `dr ${client}`));
