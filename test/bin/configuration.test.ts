@@ -25,7 +25,7 @@ beforeAll(async () => {
     FAKE_CONNECTIONS: '1',
   });
   await until(() => daemon.stdout().includes('ready'), 'the daemon');
-}, 120_000);
+});
 afterAll(async () => {
   daemon.child.kill('SIGTERM');
   await daemon.finished;
@@ -174,7 +174,7 @@ describe.skipIf(process.getuid?.() !== 0)('the real daemon, with real connection
     ip('-n', servers, 'route', 'add', 'default', 'via', '10.97.2.1');
     const uipvsd = within(director, program('uipvsd'), '--log-level', 'warn');
     await until(() => uipvsd.stdout().includes('ready'), 'the daemon');
-  }, 120_000);
+  });
   afterAll(async () => {
     for (const child of started) if (child.exitCode === null) child.kill('SIGTERM');
     await until(
@@ -182,7 +182,7 @@ describe.skipIf(process.getuid?.() !== 0)('the real daemon, with real connection
       'the end of all',
     );
     for (const name of names) ip('netns', 'delete', name);
-  }, 60_000);
+  });
 
   test('a file with everything in it is applied, and drain waits for the last connection', async () => {
     const path = join(here, 'real.yaml');
@@ -219,5 +219,5 @@ sync: { role: master, interface: d0, id: 3 }
     expect(stdout).toMatch(/empty after .*: 10\.97\.2\.11:80 open 0, ending 1\n$/);
     expect((await uipvs('plan', path).finished).stdout).toContain('stays as it is: drained');
     expect((await uipvs('drain', '10.97.2.11:80', '--undo').finished).code).toBe(0);
-  }, 120_000);
+  });
 });

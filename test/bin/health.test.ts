@@ -27,7 +27,7 @@ beforeAll(async () => {
   server = createServer((socket) => socket.on('error', () => {}).end());
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   await comesTrue(() => daemon.stdout().includes('ready'));
-}, 60_000);
+});
 afterAll(async () => {
   server.close();
   daemon.child.kill('SIGTERM');

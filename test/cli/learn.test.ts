@@ -60,7 +60,7 @@ test('runs the commands with these very programs, installed or not, and says wha
   const { code, stdout } = await run(['basics', '--check']);
   expect(stdout).toContain('2 commands, 0 came out otherwise than the chapter shows');
   expect(code).toBe(0);
-}, 60_000);
+});
 
 test('gives the source, the structure and the files', async () => {
   expect((await run(['basics', '--markdown'])).stdout).toBe(chapterSource('basics', 'en'));

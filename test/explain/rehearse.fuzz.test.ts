@@ -82,7 +82,7 @@ test('every hostile packet is foretold and told', () => {
   expect(counts.repairs).toBeGreaterThan(FRAMES / 20);
   // Only what came broken, or is computed anew, does not come out.
   expect(counts.disagreeing).toBeLessThan(counts.repairs / 10);
-}, 120_000);
+});
 
 /** A port of full NAT may be another's by then; a rehearsal does not know all connections. */
 function mayDiffer({ connection }: PacketTrace): boolean {

@@ -113,7 +113,7 @@ beforeAll(() => {
   }
   const drop = `table ip t { chain c { type filter hook input priority 0; ip daddr ${SILENT} drop; }; }`;
   ip('netns', 'exec', `${NETWORK}-b`, 'nft', drop);
-}, 120_000);
+});
 
 afterAll(() => {
   if (!isRoot) return;

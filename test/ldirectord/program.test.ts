@@ -15,7 +15,7 @@ const EXAMPLES = join(import.meta.dirname, 'examples');
 
 beforeAll(() => {
   compiled = compileProgram('program');
-}, 120_000);
+});
 afterAll(() => compiled.remove());
 
 beforeEach(() => {

@@ -19,7 +19,7 @@ let compiled: Compiled;
 let host: Host;
 beforeAll(() => {
   compiled = compileProgram('words');
-}, 120_000);
+});
 afterAll(() => compiled.remove());
 beforeEach(() => {
   host = new Host(compiled);

@@ -62,7 +62,7 @@ describe('what is typed comes out as the chapter shows', () => {
     }
     // Scripts of the old name find it too.
     symlinkSync(join(programs, 'uipvsadm'), join(programs, 'ipvsadm'));
-  }, 120_000);
+  });
 
   const withoutLab = CHAPTERS.filter((name) => loadChapter(name, 'en').lab === null);
   test.each(withoutLab)(

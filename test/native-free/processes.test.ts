@@ -15,7 +15,7 @@ const PATIENCE_MS = 30_000;
 let compiled: CompiledProxy;
 beforeAll(() => {
   compiled = new CompiledProxy();
-}, 120_000);
+});
 afterAll(() => compiled?.remove());
 
 let plane: DataPlane;
@@ -128,13 +128,13 @@ describe('a proxy of three processes', () => {
     await eventually(async () => (await status(key)).statistics.connections === CONNECTIONS);
     const { inBytes, outBytes } = (await status(key)).statistics;
     expect(inBytes).toBe(outBytes);
-  }, 90_000);
+  });
 
   test('keeps a persistent client at one server', async () => {
     const key = await service([await server(), await server()], { persistenceTimeoutSeconds: 300 });
     for (let i = 0; i < 30; i++) await talk(key, 'again');
     expect([...accepted].sort((a, b) => a - b)).toEqual([0, 30]);
-  }, 90_000);
+  });
 
   test('leaves the port when the service goes, and has it again', async () => {
     const port = await server();
@@ -155,7 +155,7 @@ describe('a proxy of three processes', () => {
     const socket = await client(key);
     socket.end('after');
     expect(String(await readAll(socket))).toBe('after');
-  }, 90_000);
+  });
 
   test('starts a process anew that was killed, which serves what the others serve', async () => {
     const key = await service([await server()]);
@@ -167,12 +167,12 @@ describe('a proxy of three processes', () => {
     await eventually(async () => helpers().length === PROCESSES - 1);
     for (let i = 0; i < 20; i++) await talk(key, `after ${i}`);
     expect((await status(key)).destinations[0]?.activeConnections).toBe(20);
-  }, 90_000);
+  });
 
   test('ends with all its processes', async () => {
     const before = helpers();
     expect(before).toHaveLength(PROCESSES - 1);
     await plane.close();
     expect(helpers()).toEqual([]);
-  }, 90_000);
+  });
 });

@@ -68,7 +68,7 @@ describe('the way to the C library', () => {
     const config = { extends: join(PROJECT, 'tsconfig.json'), compilerOptions, files, include: [] };
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config));
     execFileSync(process.execPath, [join(PROJECT, 'node_modules/typescript/bin/tsc'), '-p', folder]);
-  }, 60_000);
+  });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   test.skipIf(noKoffi !== null)(`is koffi where it is installed${skipped(noKoffi)}`, () => {

@@ -47,7 +47,7 @@ describe.skipIf(silenceRefused !== null)(
       spaces.exec(near, 'ip', 'address', 'add', '10.117.0.1/24', 'dev', 'n0');
       spaces.exec(near, 'ip', 'neigh', 'add', '10.117.0.2', 'lladdr', '02:00:00:00:00:02', 'dev', 'n0');
       agent = await Agent.start(program, near);
-    }, 60_000);
+    });
     afterAll(async () => {
       await agent?.stop();
       program?.remove();

@@ -40,7 +40,7 @@ export function packetIoConformance(name: string, refused: string | null, create
     let rig: Rig;
     beforeAll(async () => {
       rig = await createRig(3);
-    }, 60_000);
+    });
     afterAll(() => rig?.close());
 
     test('receives what arrives, on the link it came in by, unchanged', async () => {
@@ -176,7 +176,7 @@ export function packetIoConformance(name: string, refused: string | null, create
       } finally {
         await rig.close();
       }
-    }, 60_000);
+    });
   });
 }
 

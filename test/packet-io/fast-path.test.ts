@@ -34,7 +34,7 @@ describe.skipIf(refused !== null)(`a flow of the fast path${why}`, () => {
   beforeAll(async () => {
     program = new AgentProgram();
     rig = await FlowRig.create(program);
-  }, 60_000);
+  });
   afterEach(async () => {
     for (const flow of flows) await rig.removeFlow(flow);
     flows = [];
@@ -70,7 +70,7 @@ describe.skipIf(refused !== null)(`a flow of the fast path${why}`, () => {
         }
         // The engine has seen none of it.
         expect(await rig.live.subject.seen()).toEqual([]);
-      }, 60_000);
+      });
     }
   }
 
@@ -227,7 +227,7 @@ describe.skipIf(refused !== null)(`a flow of the fast path${why}`, () => {
     } finally {
       await own.close();
     }
-  }, 60_000);
+  });
 });
 
 describe.skipIf(refused !== null)(`the flows of a fast path${why}`, () => {

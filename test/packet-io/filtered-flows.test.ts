@@ -158,7 +158,7 @@ describe.skipIf(refused !== null)(`a link with a filter and a fast path${because
   beforeAll(async () => {
     program = new AgentProgram();
     rig = await FlowRig.create(program);
-  }, 60_000);
+  });
   afterAll(async () => {
     await rig?.close();
     program?.remove();
@@ -213,7 +213,7 @@ describe.skipIf(refused !== null)(`a link with a filter and a fast path${because
     expect(new Set((await collect(rig.live.subject, 1200)).map(({ frame }) => frame))).toEqual(new Set(hexOf([heard])));
     expect(await rig.takeFlow(flow)).toMatchObject({ packets: 1200 });
     await rig.removeFlow(flow);
-  }, 60_000);
+  });
 
   test('does without a fast path where the socket has no memory for both, and gets it back', async () => {
     const flow = await addFlow(packet(7));
@@ -236,7 +236,7 @@ describe.skipIf(refused !== null)(`a link with a filter and a fast path${because
     await collect(rig.live.subject, 1);
     await collect(rig.live.outside, 1);
     await rig.removeFlow(flow);
-  }, 60_000);
+  });
 });
 
 describe.skipIf(refused !== null)(`several workers with a fast path each${because(refused)}`, () => {
@@ -245,7 +245,7 @@ describe.skipIf(refused !== null)(`several workers with a fast path each${becaus
   beforeAll(() => {
     program = new AgentProgram();
     spaces = new Namespaces();
-  }, 60_000);
+  });
   afterAll(() => {
     spaces?.remove();
     program?.remove();
@@ -278,7 +278,7 @@ describe.skipIf(refused !== null)(`several workers with a fast path each${becaus
     expect(bothReplaced?.links.some((each) => replaced?.links.includes(each))).toBe(false);
     expect(bothReplaced?.maps).toBe(8);
     expect(closed).toEqual({ links: [], maps: 0 });
-  }, 60_000);
+  });
 });
 
 /** What a socket with that filter hears of a frame: all of it, its first bytes, or nothing. */

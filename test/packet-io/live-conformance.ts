@@ -42,7 +42,7 @@ export function liveConformance(live: LiveSubject): void {
   let program: AgentProgram;
   beforeAll(() => {
     if (reason === null) program = new AgentProgram();
-  }, 60_000);
+  });
   afterAll(() => program?.remove());
 
   packetIoConformance(kind, reason, (links) => createLiveRig(program, live, links));
@@ -51,7 +51,7 @@ export function liveConformance(live: LiveSubject): void {
     let rig: LiveRig;
     beforeAll(async () => {
       rig = await createLiveRig(program, live, 2);
-    }, 60_000);
+    });
     afterAll(() => rig?.close());
 
     test('sees a packet on the loopback link once, and what it sends there does not come back', async () => {
@@ -256,7 +256,7 @@ export function liveConformance(live: LiveSubject): void {
         } finally {
           await bridge.close();
         }
-      }, 90_000);
+      });
     }
 
     test('every segment of a super-frame has valid checksums in the capture of a receiver', async (context) => {
@@ -301,7 +301,7 @@ export function liveConformance(live: LiveSubject): void {
         await bridge.close();
         rmSync(folder, { recursive: true });
       }
-    }, 90_000);
+    });
 
     test('a super-frame whose segments are too long for the link it leaves by is cut smaller', async (context) => {
       if (typeof live.noSuperFrames === 'string') return context.skip(live.noSuperFrames);
@@ -347,7 +347,7 @@ export function liveConformance(live: LiveSubject): void {
         await bridge.close();
         rmSync(folder, { recursive: true });
       }
-    }, 90_000);
+    });
 
     test('a partial checksum is valid in the capture of a receiver', async () => {
       const bridge = await createBridge(program, live);
@@ -370,7 +370,7 @@ export function liveConformance(live: LiveSubject): void {
       } finally {
         await bridge.close();
       }
-    }, 60_000);
+    });
   });
 }
 

@@ -24,7 +24,7 @@ for (const kind of [packetMmsg, packetRing]) {
       beforeAll(async () => {
         program = new AgentProgram();
         rig = await createLiveRig(program, { ...subject, kind: kind.name }, 5);
-      }, 60_000);
+      });
       afterAll(async () => {
         await rig?.close();
         program?.remove();

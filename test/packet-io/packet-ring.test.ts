@@ -39,7 +39,7 @@ describe.skipIf(refused !== null)(
     beforeAll(async () => {
       program = new AgentProgram();
       rig = await createLiveRig(program, subject, 2);
-    }, 60_000);
+    });
     afterAll(async () => {
       await rig?.close();
       program?.remove();

@@ -165,7 +165,7 @@ describe.skipIf(rawRefused !== null)(`pcap: through raw-socket${rawRefused ? ` (
       await rig.close();
       program.remove();
     }
-  }, 60_000);
+  });
 });
 
 function rawIpRefused(): string | null {

@@ -49,7 +49,7 @@ describe.skipIf(refused !== null)(`xdp: past the stack${refused === null ? '' : 
   beforeAll(async () => {
     program = new AgentProgram();
     rig = await createLiveRig(program, { ...subject, options: { xdpTakesAll: true } }, 2);
-  }, 60_000);
+  });
   afterAll(async () => {
     await rig?.close();
     program?.remove();
@@ -140,5 +140,5 @@ describe.skipIf(refused !== null)(`xdp: past the stack${refused === null ? '' : 
     const held = await rig.agent.order('detachAndSend', { index: rig.links[0], egress: rig.links[1] });
     expect(held).toEqual({ before: [0xff, 0xff], after: [0, 0], sent: 0 });
     await rig.agent.order('pause', { on: false });
-  }, 60_000);
+  });
 });

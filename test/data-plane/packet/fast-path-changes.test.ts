@@ -30,7 +30,7 @@ describe.skipIf(reason !== null)(
       lab = new FastPathLab(compiled.folder);
       await lab.startDaemon();
       await lab.server.program(ECHO, `${SERVER_PORT}`);
-    }, 60_000);
+    });
     beforeEach(async () => {
       // A destination that comes back finds its old connections, so each test has its own.
       port++;
@@ -100,7 +100,7 @@ describe.skipIf(reason !== null)(
       lab.server.run('ip route replace default via 10.0.1.254');
       await goesOnFast(stream);
       await endsWhole(stream);
-    }, 60_000);
+    });
 
     test('the server has another MAC, which is seen when it asks for ours', async () => {
       const stream = await begin();
@@ -108,14 +108,14 @@ describe.skipIf(reason !== null)(
       lab.server.run('ip route replace default via 10.0.1.254 && ping -c 1 -W 1 10.0.1.254');
       await goesOnFast(stream);
       await endsWhole(stream);
-    }, 60_000);
+    });
 
     test('the link to the server has another MAC', async () => {
       const stream = await begin();
       lab.director.run('sysctl -qw net.ipv4.conf.all.arp_notify=1 && ip link set d1 address 02:00:00:00:aa:03');
       await goesOnFast(stream);
       await endsWhole(stream);
-    }, 60_000);
+    });
 
     test('the route to the server leads another way', async () => {
       lab.director.run(`ip link add d2 type veth peer name s2 netns ${lab.server.name}
@@ -133,7 +133,7 @@ describe.skipIf(reason !== null)(
       lab.director.run('ip link delete d2');
       await goesOnFast(stream);
       await endsWhole(stream);
-    }, 60_000);
+    });
 
     test('the way out takes only shorter packets: the client is told, and sends shorter ones', async () => {
       const stream = await begin();
@@ -148,7 +148,7 @@ describe.skipIf(reason !== null)(
         lab.server.run('ip link set s0 mtu 1500');
         lab.client.run('ip route flush cache');
       }
-    }, 60_000);
+    });
 
     for (const link of ['d0', 'd1']) {
       test(`the director’s link ${link} goes down and comes back`, async () => {
@@ -161,7 +161,7 @@ describe.skipIf(reason !== null)(
         }
         await goesOnFast(stream);
         await endsWhole(stream);
-      }, 60_000);
+      });
     }
 
     test('the server is deleted and comes back: nothing passes meanwhile', async () => {
@@ -176,7 +176,7 @@ describe.skipIf(reason !== null)(
       await addServer();
       await goesOnFast(stream);
       await endsWhole(stream);
-    }, 60_000);
+    });
 
     test('the server is deleted, and connections to such servers are to end (expire_nodest_conn)', async () => {
       lab.run('uipvs', 'sysctl', 'expire_nodest_conn=1');
@@ -193,7 +193,7 @@ describe.skipIf(reason !== null)(
       } finally {
         lab.run('uipvs', 'sysctl', 'expire_nodest_conn=0');
       }
-    }, 60_000);
+    });
 
     test('a capture sees its packets both ways, and lets it go again', async () => {
       const stream = await begin();
@@ -224,7 +224,7 @@ describe.skipIf(reason !== null)(
       for (const packets of ways.values()) expect(packets).toBeGreaterThan(100);
       await goesOnFast(stream);
       await endsWhole(stream);
-    }, 60_000);
+    });
 
     test('a trace sees its packets both ways, and lets it go again', async () => {
       const stream = await begin();
@@ -245,7 +245,7 @@ describe.skipIf(reason !== null)(
       expect([...links].sort()).toEqual(['d0', 'd1']);
       await goesOnFast(stream);
       await endsWhole(stream);
-    }, 60_000);
+    });
 
     test('a backup is told of it as soon as there is to be one, and as long', async () => {
       lab.client.run(`nft -f - <<'END'
@@ -270,6 +270,6 @@ END`);
       lab.run('uipvsadm', '--stop-daemon', 'master');
       await goesOnFast(stream);
       await endsWhole(stream);
-    }, 60_000);
+    });
   },
 );

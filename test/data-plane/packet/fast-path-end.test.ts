@@ -22,7 +22,7 @@ describe.skipIf(reason !== null)(`the fast path ends${reason === null ? '' : ` (
 
   beforeAll(() => {
     compiled = compileSources();
-  }, 60_000);
+  });
   afterEach(async () => {
     for (const lab of labs.splice(0)) await lab.close();
   });
@@ -67,7 +67,7 @@ describe.skipIf(reason !== null)(`the fast path ends${reason === null ? '' : ` (
     const last = lab.counted('tcp').inPackets;
     await pause(500);
     expect(lab.counted('tcp').inPackets).toBe(last);
-  }, 60_000);
+  });
 
   test('with the daemon that ends by itself', async () => {
     const lab = await createLab();
@@ -80,7 +80,7 @@ describe.skipIf(reason !== null)(`the fast path ends${reason === null ? '' : ` (
     const last = lab.counted('tcp').inPackets;
     await pause(500);
     expect(lab.counted('tcp').inPackets).toBe(last);
-  }, 60_000);
+  });
 
   for (const io of ['packet-ring', 'packet-mmsg']) {
     test(`with a worker of ${io} that was ended from outside: its successor takes its programs off`, async () => {
@@ -120,7 +120,7 @@ describe.skipIf(reason !== null)(`the fast path ends${reason === null ? '' : ` (
       second.say('end');
       const { sent, received } = await second.says('closed');
       expect(received).toBe(sent);
-    }, 60_000);
+    });
   }
 
   test('for a connection that is silent for too long, when and as it would end without', async () => {
@@ -154,7 +154,7 @@ describe.skipIf(reason !== null)(`the fast path ends${reason === null ? '' : ` (
     expect(slow.lifeMs.tcp).toBeGreaterThan(5_000);
     expect(slow.lifeMs.udp).toBeGreaterThan(12_000);
     expect(await fast.lab.fastPath()).toMatchObject({ connections: 0 });
-  }, 90_000);
+  });
 
   test('or does not begin: `--fast-path off`, and everything that has none, say so', async () => {
     const lab = await createLab();
@@ -185,7 +185,7 @@ describe.skipIf(reason !== null)(`the fast path ends${reason === null ? '' : ` (
       (await xdp.unavailable()) === null ? 'xdp has none' : 'the back end does not work here',
       (await pcap.unavailable()) === null ? 'pcap has none' : 'the back end does not work here',
     ]);
-  }, 60_000);
+  });
 
   test('with several workers, of which each has its own, as with one', async () => {
     const lab = await createLab();
@@ -206,7 +206,7 @@ describe.skipIf(reason !== null)(`the fast path ends${reason === null ? '' : ` (
     await carries(lab);
     await lab.endDaemon('SIGKILL');
     expect(programsIn(lab.director)).toEqual([]);
-  }, 60_000);
+  });
 
   test('until then `uipvs io --watch` shows what it carries', async () => {
     const lab = await createLab();
@@ -241,7 +241,7 @@ describe.skipIf(reason !== null)(`the fast path ends${reason === null ? '' : ` (
     expect(lab.run('uipvs', 'status')).toMatch(
       /^fast path +1 connection now; so far \d+ packets, \d+ bytes in the kernel$/m,
     );
-  }, 60_000);
+  });
 });
 
 /**

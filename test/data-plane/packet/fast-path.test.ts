@@ -23,7 +23,7 @@ describe.skipIf(reason !== null)(`the fast path${reason === null ? '' : ` (skipp
     lab = new FastPathLab(compiled.folder);
     await lab.startDaemon();
     await lab.server.program(ECHO, `${SERVER_PORT}`);
-  }, 60_000);
+  });
   afterEach(() => lab.clear());
   afterAll(async () => {
     await lab?.close();
@@ -65,7 +65,7 @@ describe.skipIf(reason !== null)(`the fast path${reason === null ? '' : ` (skipp
         expect(await lab.statisticsOnce(counted.inPackets)).toEqual(counted);
         expect(counted.inBytes).toBeGreaterThan(BYTES);
         expect((packets - carriedBefore) / (counted.inPackets + counted.outPackets)).toBeGreaterThan(0.8);
-      }, 30_000);
+      });
     }
   }
 });

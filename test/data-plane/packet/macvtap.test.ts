@@ -16,7 +16,7 @@ describe.skipIf(reason !== null)(`macvtap${reason === null ? '' : ` (skipped: ${
 
   beforeAll(() => {
     compiled = compileSources();
-  }, 60_000);
+  });
   afterAll(() => compiled?.remove());
   beforeEach(() => {
     director = new Namespace();
@@ -52,7 +52,7 @@ describe.skipIf(reason !== null)(`macvtap${reason === null ? '' : ` (skipped: ${
     expect(nodes()).toEqual([]);
     await plane.close();
     expect(director.traces()).toBe(before);
-  }, 60_000);
+  });
 
   test('after kill -9 links and rules are gone, and a successor serves', async () => {
     const before = director.traces();
@@ -64,7 +64,7 @@ describe.skipIf(reason !== null)(`macvtap${reason === null ? '' : ` (skipped: ${
     await second.execute({ name: 'addService', service: service(web) });
     await second.execute({ name: 'addDestination', service: web, destination: destination('10.0.0.1', 8080) });
     expect(outside.connect('192.0.2.10', 80)).toBe('server');
-  }, 60_000);
+  });
 
   test('a tap that somebody removes is named, set up anew, and serves again', async () => {
     const plane = await serve();
@@ -72,7 +72,7 @@ describe.skipIf(reason !== null)(`macvtap${reason === null ? '' : ` (skipped: ${
     await plane.heard((event) => event.type === 'notice' && event.message.startsWith('the tap by which frames come'));
     await plane.heard((event) => event.type === 'notice' && event.message === 'a new packet worker serves');
     await eventually(() => outside.connect('192.0.2.10', 80) === 'server', PATIENCE_MS);
-  }, 60_000);
+  });
 
   test('without the guard there is nothing to feed it: refused, with the way out', async () => {
     const before = director.traces();
@@ -80,7 +80,7 @@ describe.skipIf(reason !== null)(`macvtap${reason === null ? '' : ` (skipped: ${
     const started = plane.start({ io: 'macvtap', guard: 'off' });
     await expect(started).rejects.toMatchObject({ code: 'EINVAL', message: expect.stringContaining('--guard off') });
     expect(director.traces()).toBe(before);
-  }, 60_000);
+  });
 
   test('a name that is taken is told and nothing stays behind', async () => {
     const before = director.traces();
@@ -94,5 +94,5 @@ describe.skipIf(reason !== null)(`macvtap${reason === null ? '' : ` (skipped: ${
     expect(director.traces()).toBe(blocked);
     director.run('ip link delete uipvs-tap');
     expect(director.traces()).toBe(before);
-  }, 60_000);
+  });
 });

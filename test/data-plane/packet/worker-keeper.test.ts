@@ -152,4 +152,4 @@ test('a real thread that is blocked is noticed, and ended all the same', async (
   await session.ended;
   await vi.waitFor(() => expect(notices.at(-1)).toBe('a new packet worker serves'), { timeout: 10_000 });
   await keeper.close();
-}, 40_000);
+});

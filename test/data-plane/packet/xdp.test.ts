@@ -31,7 +31,7 @@ describe.skipIf(reason !== null)(`the back end xdp${reason === null ? '' : ` (sk
 
   beforeAll(() => {
     compiled = compileSources();
-  }, 60_000);
+  });
   afterAll(() => compiled?.remove());
 
   beforeEach(async () => {
@@ -130,7 +130,7 @@ describe.skipIf(reason !== null)(`the back end xdp${reason === null ? '' : ` (sk
       expect(client.connect(VIP, 80)).toBe('served');
       expect(await past('d0')).toBeGreaterThan(quiet);
     }
-  }, 90_000);
+  });
 
   test('a link on which another XDP program is at work is served all the same, and says so', async () => {
     const claim = `import('${compiled.folder}/packet-io/xdp.js').then(async ({ xdp }) => {
@@ -171,7 +171,7 @@ describe.skipIf(reason !== null)(`the back end xdp${reason === null ? '' : ` (sk
       });`);
     // The old socket still holds the queue, so the ring serves the link: slower, but nothing is lost.
     expect(JSON.parse(said)).toEqual({ before: true, between: false, refused: true });
-  }, 30_000);
+  });
 
   test('after it was closed, and after kill -9, nothing is left', async () => {
     await plane.start({ io: 'xdp' });

@@ -25,7 +25,7 @@ describeWith('unbound', { programs: ['unbound', 'sh'] }, () => {
       files: ({ folder, port }) => ({ c: configuration(folder, port) }),
       isReady: async (place) => (await hasDatagramSocket(place)) && (await accepts(place.port)),
     });
-  }, 60_000);
+  });
   afterAll(() => server.stop());
 
   for (const protocol of ['udp', 'tcp'] as const) {

@@ -39,7 +39,7 @@ describeWith('vsftpd', { programs: ['vsftpd'], root: true }, () => {
         isReady: ({ port }) => accepts(port, address),
       });
     }
-  }, 60_000);
+  });
   afterAll(async () => {
     for (const server of Object.values(servers)) await server?.stop();
   });
@@ -75,7 +75,7 @@ describeWith('socat', { programs: ['socat'] }, () => {
       arguments: ({ port }) => [`UDP4-RECVFROM:${port},bind=127.0.0.1,fork`, 'EXEC:cat'],
       isReady: hasDatagramSocket,
     });
-  }, 60_000);
+  });
   afterAll(() => echo?.stop());
 
   test('simpletcp over UDP passes while an echo runs, and then fails', async () => {

@@ -36,7 +36,7 @@ describeWith('slapd', { programs: ['slapd', 'openssl', 'bash'] }, () => {
         execFileSync('bash', [...words, '-f', `${folder}/c`, '-l', `${folder}/data`], { cwd: folder, stdio: 'pipe' });
       },
     });
-  }, 60_000);
+  });
   afterAll(async () => {
     await server?.stop();
     certificates.remove();

@@ -54,7 +54,7 @@ describeWith('postfix', { programs: ['postfix', MASTER], root: true }, () => {
         execFileSync('postfix', ['-c', join(folder, 'configuration'), 'check'], { stdio: 'pipe' });
       },
     });
-  }, 90_000);
+  });
   afterAll(() => postfix?.stop());
 
   test('smtp and submission pass while it runs, and then fail', async () => {
@@ -154,7 +154,7 @@ describeWith('dovecot', DOVECOT, () => {
     certificates = createCertificates();
     ports = { imaps: await freePort(), pop: await freePort(), pops: await freePort() };
     dovecot = await startDovecot(ports, certificates.valid);
-  }, 90_000);
+  });
   afterAll(async () => {
     await dovecot?.stop();
     certificates.remove();
@@ -203,7 +203,7 @@ describeWith('dovecot', DOVECOT, () => {
     } finally {
       await stale.stop();
     }
-  }, 60_000);
+  });
 
   test('all of them fail once it is stopped', async () => {
     await dovecot.stop();

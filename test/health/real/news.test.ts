@@ -29,7 +29,7 @@ describeWith('jamnntpd', { programs: ['jamnntpd'] }, () => {
         users: '',
       }),
     });
-  }, 60_000);
+  });
   afterAll(() => news?.stop());
 
   test('nntp passes while it runs, and then fails', async () => {

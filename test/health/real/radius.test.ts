@@ -19,7 +19,7 @@ describeWith('freeradius', { programs: ['freeradius'] }, () => {
       files: ({ folder, port }) => ({ 'c.conf': configuration(folder, port), users: USERS, dictionary: '' }),
       isReady: hasDatagramSocket,
     });
-  }, 60_000);
+  });
   afterAll(() => server?.stop());
 
   const ask = asker(CHECKERS.radius, () => server, { ...USER, secret: SECRET });

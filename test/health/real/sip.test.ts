@@ -46,7 +46,7 @@ describeWith('kamailio', { programs: ['kamailio'] }, () => {
       prepare: ({ folder }) => void mkdirSync(`${folder}/run`),
       isReady: async (place) => (await hasDatagramSocket(place)) && (await accepts(place.port)),
     });
-  }, 90_000);
+  });
   afterAll(() => kamailio?.stop());
 
   test('sip passes over UDP and TCP while it runs, and then fails', async () => {

@@ -53,7 +53,7 @@ describeWith('nginx', { programs: ['nginx', 'openssl'] }, () => {
     certificates = createCertificates();
     secure = { valid: await freePort(), expired: await freePort() };
     nginx = await startNginx(certificates, secure);
-  }, 90_000);
+  });
   afterAll(async () => {
     await nginx?.stop();
     certificates.remove();
@@ -117,7 +117,7 @@ describeWith('tinyproxy before nginx', { programs: ['tinyproxy', 'nginx', 'opens
       arguments: ({ folder }) => ['-d', '-c', `${folder}/tinyproxy.conf`],
       files: ({ port }) => ({ 'tinyproxy.conf': `Port ${port}\nListen 127.0.0.1\nAllow 127.0.0.1\nTimeout 10\n` }),
     });
-  }, 90_000);
+  });
   afterAll(async () => {
     await proxy?.stop();
     await nginx?.stop();
