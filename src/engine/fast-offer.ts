@@ -1,5 +1,4 @@
 /** Which connections may be handed over to a fast path: those of whose next packets nothing is open any more. */
-
 import type { Endpoints } from '../wire/endpoints.ts';
 import { PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/ipv4.ts';
 import {

@@ -2,7 +2,6 @@
  * The packet in hand: one object per engine, reloaded for each frame. Nothing may keep it; whoever needs a fact
  * later copies the number.
  */
-
 import type { Endpoints } from '../wire/endpoints.ts';
 import { FrameFlag, type PacketBatch } from '../wire/packet-batch.ts';
 import { REASON } from './verdict.ts';

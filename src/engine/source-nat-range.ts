@@ -3,7 +3,6 @@
  * server when the rule is `persistent`. The hash is the one netfilter uses (Bob Jenkins' lookup3, in the public domain),
  * over words as they lie in a packet, so that the choice is that of a kernel on a little-endian machine.
  */
-
 import type { Endpoints } from '../wire/endpoints.ts';
 import type { AddressWords } from '../wire/neighbor-discovery.ts';
 

@@ -3,7 +3,6 @@
  * What the kernel let through and is another's, because a change had not reached the kernel yet or it cannot choose at
  * all, becomes empty and is counted: two shards must never take the same frame for theirs.
  */
-
 import type { ShardRole, SharedLoad } from '../../engine/shard-role.ts';
 import type { Command } from '../../model/commands.ts';
 import type { NetworkSnapshot } from '../../model/network.ts';
