@@ -4,7 +4,7 @@
  */
 import { askForAddresses, virtualAddresses } from './facts/arp.ts';
 import { compareClocks, thisMoment } from './facts/clock.ts';
-import { connectToServers } from './facts/connects.ts';
+import { connectAgain, connectToServers } from './facts/connects.ts';
 import { askDaemon, type DaemonFacts, type DaemonToAsk } from './facts/daemon.ts';
 import { askDirectServers } from './facts/direct.ts';
 import { listDropRules, withCountsBefore } from './facts/firewall.ts';
@@ -103,7 +103,11 @@ async function probeServers(wire: Known<WireSession>, before: Known<DaemonFacts>
     wired(wire, host, before, options, (session, looked) => askDirectServers(session, looked, services)),
     wired(wire, host, before, options, (session, looked) => measurePaths(session, looked, services)),
   ]);
-  return { connects, host, hosts, returns, direct, paths };
+  const there = hosts.known ? hosts.value.probes.filter(({ answers }) => answers.length > 0) : [];
+  const lasting = connects.known
+    ? known(await connectAgain(connects.value, new Set(there.map(({ address }) => address))))
+    : connects;
+  return { connects: lasting, host, hosts, returns, direct, paths };
 }
 
 /** Does it when there is a wire, a host and a table to ask about; otherwise says what was missing. */

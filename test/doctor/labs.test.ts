@@ -42,6 +42,19 @@ async function onHost(
   }
 }
 
+/** Labs whose checks cut hosts off, which the doctor could only tell as it is. */
+const CUT_OFF = ['fallback', 'keepalived'];
+
+/** On the director of such a lab, while clients come for some ten seconds. */
+async function doctorBesideClients(host: LabHost, { name, topology }: StandingKind): Promise<Diagnosis> {
+  const visit = `curl -s -o /dev/null --max-time 3 http://${topology.virtualAddress}/`;
+  const many = `for i in $(seq 100); do ${visit}; sleep 0.1; done`;
+  const visits = host.start('sh', '--name', name, 'client', '--', 'sh', '-c', many);
+  const run = await typed(host, 0, 'sh', '--name', name, 'director', '--', 'uipvs', 'doctor', '--json');
+  expect(await visits.ended()).toBe(0);
+  return JSON.parse(run.stdout) as Diagnosis;
+}
+
 /** On the director, while the lab's own checks send their traffic, again and again. With the last of their reports. */
 async function doctor(
   host: LabHost,
@@ -75,7 +88,9 @@ describe.concurrent('finds nothing on a healthy lab', () => {
       ({ skip }) =>
         onHost(skip, kind, async (host) => {
           await typed(host, 0, 'up', kind.name);
-          const { said } = await doctor(host, kind.name);
+          const said = CUT_OFF.includes(kind.name)
+            ? await doctorBesideClients(host, kind)
+            : (await doctor(host, kind.name)).said;
           expect(told(said)).toEqual([]);
           expect(said.rules.filter(({ outcome }) => outcome === 'fine').length).toBeGreaterThan(5);
         }),

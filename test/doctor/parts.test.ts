@@ -1,8 +1,10 @@
 /** The parts around the rules: reading what tools print, frames there and back, symptoms under their reason, mending. */
 import { existsSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { examine } from '../../src/doctor/examine.ts';
+import { type ConnectProbe, connectAgain } from '../../src/doctor/facts/connects.ts';
 import { mayMatch, parseLegacySave, parseNftRuleset, withCountsBefore } from '../../src/doctor/facts/firewall.ts';
 import { parseListeners } from '../../src/doctor/facts/listeners.ts';
 import { parseFeatures } from '../../src/doctor/facts/offloads.ts';
@@ -490,5 +492,30 @@ describe('mending', () => {
       writeFileSync(path, text);
       expect(await undoFixes(async () => 'must not be typed', path)).toEqual([]);
     }
+  });
+});
+
+describe('a server that gave no answer', () => {
+  const mute = (port: number): ConnectProbe => {
+    return { address: '127.0.0.1', port, outcome: 'silent', error: null, tookMs: 2_500 };
+  };
+  let server: Server;
+  let port = 0;
+  beforeEach(async () => {
+    server = createServer((socket) => socket.destroy());
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    ({ port } = server.address() as AddressInfo);
+  });
+  afterEach(() => server.close());
+
+  test('is asked again when its host is there, and then it is known as it is', async () => {
+    const other: ConnectProbe = { ...mute(1), address: '192.0.2.1', outcome: 'connected' };
+    const [first, second] = await connectAgain([mute(port), other], new Set(['127.0.0.1']));
+    expect(first).toBe(other);
+    expect(second).toMatchObject({ address: '127.0.0.1', port, outcome: 'connected' });
+  });
+
+  test('is left alone while its host is not there', async () => {
+    expect(await connectAgain([mute(port)], new Set())).toEqual([mute(port)]);
   });
 });

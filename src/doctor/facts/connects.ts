@@ -16,8 +16,25 @@ const TIMEOUT_MS = 2_500;
 const AT_ONCE = 32;
 export const CONNECT_PROBES_MAX = 512;
 
-export async function connectToServers(services: readonly ServiceStatus[]): Promise<readonly ConnectProbe[]> {
-  const open = serversToAsk(services);
+export function connectToServers(services: readonly ServiceStatus[]): Promise<readonly ConnectProbe[]> {
+  return connectTo(serversToAsk(services));
+}
+
+/**
+ * Asks those once more that gave no answer although their host is there: it may have been cut off a moment ago.
+ * @param there addresses of hosts that answered since
+ */
+export async function connectAgain(
+  probes: readonly ConnectProbe[],
+  there: ReadonlySet<string>,
+): Promise<readonly ConnectProbe[]> {
+  const isMute = ({ address, outcome }: ConnectProbe) =>
+    (outcome === 'silent' || outcome === 'unreachable') && there.has(address);
+  const again = await connectTo(probes.filter(isMute).map(({ address, port }) => [address, port]));
+  return [...probes.filter((each) => !isMute(each)), ...again];
+}
+
+async function connectTo(open: [address: string, port: number][]): Promise<readonly ConnectProbe[]> {
   const probes: ConnectProbe[] = [];
   const worker = async (): Promise<void> => {
     for (let next = open.shift(); next !== undefined; next = open.shift()) probes.push(await probe(...next));
