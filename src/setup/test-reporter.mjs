@@ -4,9 +4,10 @@
  */
 import { writeFileSync } from 'node:fs';
 import { relative } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 
 /** What a failure says is cut here: enough to know which expectation it was. */
-const MESSAGE_LENGTH = 400;
+const MESSAGE_LENGTH = 1200;
 
 export default class TestReporter {
   /** @param {readonly import('vitest/node').TestModule[]} modules */
@@ -43,8 +44,8 @@ export default class TestReporter {
   }
 }
 
-/** @param {{ readonly message?: string }} error */
-function wordsOf(error) {
-  const words = (error.message ?? String(error)).trim();
+/** @param {{ readonly message?: string, readonly diff?: string }} error what it says, and what differs */
+function wordsOf({ message, diff }) {
+  const words = stripVTControlCharacters([message ?? 'no message', diff ?? ''].join('\n')).trim();
   return words.length > MESSAGE_LENGTH ? `${words.slice(0, MESSAGE_LENGTH)} ...` : words;
 }

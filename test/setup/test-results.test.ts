@@ -92,6 +92,7 @@ describe('the reporter', () => {
       'mixed.test.js': `
         test('passes', () => {});
         test('fails', () => { throw new Error('for this reason'); });
+        test('differs', () => expect(['a', 'b']).toEqual(['a', 'c']));
         test('is left out', ({ skip }) => skip('no such machine'));`,
       'suite.test.js': `
         describe('no ground', () => {
@@ -104,7 +105,10 @@ describe('the reporter', () => {
     expect(results.files['test/mixed.test.js']).toEqual({
       passed: 1,
       skipped: 1,
-      failures: [{ name: 'fails', message: 'for this reason' }],
+      failures: [
+        { name: 'fails', message: 'for this reason' },
+        { name: 'differs', message: expect.stringMatching(/^-\s+"c",\n\+\s+"b",$/m) },
+      ],
     });
     expect(results.files['test/suite.test.js']).toMatchObject({
       passed: 0,
