@@ -17,6 +17,7 @@ const LIVE_ROOMS = [
   'bench',
   'bin',
   'cli',
+  'compare',
   'control',
   'data-plane',
   'doctor',

@@ -23,8 +23,6 @@ const hasRawSocket = (() => {
   }
 })();
 const SHORT_MS = 300;
-/** What a busy machine may add: far less than the time that a check without end of its own would take. */
-const SLACK_MS = 5_000;
 const closers: (() => void)[] = [];
 
 afterEach(() => {
@@ -113,7 +111,7 @@ beforeAll(() => {
   }
   const drop = `table ip t { chain c { type filter hook input priority 0; ip daddr ${SILENT} drop; }; }`;
   ip('netns', 'exec', `${NETWORK}-b`, 'nft', drop);
-});
+}, 120_000);
 
 afterAll(() => {
   if (!isRoot) return;
@@ -164,7 +162,7 @@ describe('ping', () => {
     const result = checkInNamespace('ping', { address: SILENT, attempts: 3 });
     expect(result).toMatchObject({ healthy: false, message: 'no echo reply' });
     expect(result.tookMs).toBeGreaterThan(3 * SHORT_MS - 50);
-    expect(result.tookMs).toBeLessThan(3 * SHORT_MS + SLACK_MS);
+    expect(result.tookMs).toBeLessThan(3 * SHORT_MS + 400);
   });
 
   test.runIf(isRoot)('a network that cannot be reached is said', () => {
@@ -201,20 +199,20 @@ describe('connect', () => {
     let closed = false;
     const port = await tcpServer((socket) => socket.on('close', () => (closed = true)));
     expect(await run(CHECKERS.connect, { port })).toMatchObject({ healthy: true });
-    await expect.poll(() => closed, { timeout: SLACK_MS }).toBe(true);
+    await expect.poll(() => closed).toBe(true);
   });
 
   test('a refused connection fails at once', async () => {
-    const result = await run(CHECKERS.connect, { port: await closedPort(), timeoutMs: 20_000 });
+    const result = await run(CHECKERS.connect, { port: await closedPort(), timeoutMs: 5_000 });
     expect(result).toMatchObject({ healthy: false });
     expect(result.message).toBe('connection refused');
-    expect(result.tookMs).toBeLessThan(SLACK_MS);
+    expect(result.tookMs).toBeLessThan(2_000);
   });
 
   test.runIf(isRoot)('a host that drops everything fails when the time is over', () => {
     const result = checkInNamespace('connect', { address: SILENT, port: 80 });
     expect(result).toMatchObject({ healthy: false, message: `no connection within ${SHORT_MS} ms` });
-    expect(result.tookMs).toBeLessThan(SHORT_MS + SLACK_MS);
+    expect(result.tookMs).toBeLessThan(SHORT_MS + 400);
   });
 });
 
@@ -288,7 +286,7 @@ describe('http', () => {
     const result = await web(port);
     expect(result.healthy).toBe(false);
     expect(result.message).toMatch(message);
-    expect(result.tookMs).toBeLessThan(SHORT_MS + SLACK_MS);
+    expect(result.tookMs).toBeLessThan(SHORT_MS + 500);
   });
 
   test('https is asked without looking at the certificate', async () => {
@@ -376,10 +374,9 @@ describe('external', () => {
     // Time enough for a shell to begin.
     const result = await check(program(`sleep 60 & echo $! > ${mark}; wait`), 1_500);
     expect(result.healthy).toBe(false);
-    expect(result.tookMs).toBeLessThan(1_500 + SLACK_MS);
+    expect(result.tookMs).toBeLessThan(1_500 + 500);
     const stat = `/proc/${readFileSync(mark, 'utf8').trim()}/stat`;
-    const state = () => (existsSync(stat) ? readFileSync(stat, 'utf8').split(' ')[2] : 'Z');
-    await expect.poll(state, { timeout: SLACK_MS }).toBe('Z');
+    await expect.poll(() => (existsSync(stat) ? readFileSync(stat, 'utf8').split(' ')[2] : 'Z')).toBe('Z');
   });
 
   test('external-perl runs a script, and says when there is no perl', async () => {

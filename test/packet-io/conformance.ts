@@ -40,7 +40,7 @@ export function packetIoConformance(name: string, refused: string | null, create
     let rig: Rig;
     beforeAll(async () => {
       rig = await createRig(3);
-    });
+    }, 60_000);
     afterAll(() => rig?.close());
 
     test('receives what arrives, on the link it came in by, unchanged', async () => {
@@ -143,19 +143,14 @@ export function packetIoConformance(name: string, refused: string | null, create
     test('wait returns soon when a frame comes, and when its time is over', async (context) => {
       const wait = rig.subject.wait;
       if (wait === null) return context.skip('this back end never waits');
-      // A busy machine makes single waits longer, never all of them; it makes none shorter.
-      const quiet = [await wait(150), await wait(150), await wait(150)];
-      expect(Math.min(...quiet)).toBeGreaterThanOrEqual(140);
-      expect(Math.min(...quiet)).toBeLessThan(900);
-      const woken: number[] = [];
-      for (let i = 0; i < 3; i++) {
-        const waiting = wait(900);
-        await new Promise((resolve) => setTimeout(resolve, 150));
-        await rig.outside.send([frameOn(rig.outsideLinks[1]!, 'wake up')]);
-        woken.push(await waiting);
-        await collect(rig.subject, 1);
-      }
-      expect(Math.min(...woken)).toBeLessThan(700);
+      const quiet = await wait(150);
+      expect(quiet).toBeGreaterThanOrEqual(140);
+      expect(quiet).toBeLessThan(900);
+      const waiting = wait(900);
+      await new Promise((resolve) => setTimeout(resolve, 150));
+      await rig.outside.send([frameOn(rig.outsideLinks[1]!, 'wake up')]);
+      expect(await waiting).toBeLessThan(700);
+      await collect(rig.subject, 1);
     });
   });
 
@@ -176,7 +171,7 @@ export function packetIoConformance(name: string, refused: string | null, create
       } finally {
         await rig.close();
       }
-    });
+    }, 60_000);
   });
 }
 

@@ -24,7 +24,7 @@ for (const kind of [packetMmsg, packetRing]) {
       beforeAll(async () => {
         program = new AgentProgram();
         rig = await createLiveRig(program, { ...subject, kind: kind.name }, 5);
-      });
+      }, 60_000);
       afterAll(async () => {
         await rig?.close();
         program?.remove();
@@ -55,10 +55,7 @@ for (const kind of [packetMmsg, packetRing]) {
       }
 
       test('another thread ends the wait', async () => {
-        const woken: number[] = [];
-        for (let i = 0; i < 3; i++) woken.push(await rig.agent.order('wait', { timeoutMs: 900, wakeAfterMs: 100 }));
-        // A busy machine may hold up one of them.
-        expect(Math.min(...woken)).toBeLessThan(700);
+        expect(await rig.agent.order('wait', { timeoutMs: 900, wakeAfterMs: 100 })).toBeLessThan(700);
         // The wake-up is used up: the next wait is a full one.
         expect(await rig.agent.order('wait', { timeoutMs: 120 })).toBeGreaterThanOrEqual(110);
       });

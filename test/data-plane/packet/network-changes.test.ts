@@ -48,7 +48,7 @@ for (const kind of [packetRing, packetMmsg, xdp]) {
 
       beforeAll(() => {
         compiled = compileSources();
-      });
+      }, 60_000);
       afterAll(() => compiled?.remove());
 
       beforeEach(async () => {
@@ -98,7 +98,7 @@ for (const kind of [packetRing, packetMmsg, xdp]) {
           socket.on('connect', () => socket.write('x'));
           socket.on('data', () => say('yes'));
           socket.on('error', (error) => say(error.code));
-          setTimeout(say, 3000, 'silence');`);
+          setTimeout(say, 1000, 'silence');`);
         return said === 'yes';
       }
 
@@ -130,7 +130,7 @@ for (const kind of [packetRing, packetMmsg, xdp]) {
           await plane.heard((event) => event.type === 'links-changed' && !event.links.includes(link));
           director.run(`ip link set ${link} up`);
           await talking.goesOn();
-        });
+        }, 60_000);
       }
 
       test('a link is deleted and created again, with another index and another MAC', async () => {
@@ -140,7 +140,7 @@ for (const kind of [packetRing, packetMmsg, xdp]) {
         await plane.heard((event) => event.type === 'links-changed' && !event.links.includes('d1'));
         layServerCable();
         await talking.goesOn();
-      });
+      }, 60_000);
 
       test('the MTU of a link becomes smaller and larger', async () => {
         const talking = talk(80, 40_000);
@@ -150,7 +150,7 @@ for (const kind of [packetRing, packetMmsg, xdp]) {
           server.run(`ip link set s0 mtu ${mtu}`);
           await talking.goesOn();
         }
-      });
+      }, 120_000);
 
       test('the MAC of the server changes, and that of the link it is reached by', async () => {
         const talking = talk();
@@ -161,7 +161,7 @@ for (const kind of [packetRing, packetMmsg, xdp]) {
         await talking.goesOn();
         client.run('ip link set c0 address 02:00:00:00:aa:03');
         await talking.goesOn();
-      });
+      }, 120_000);
 
       test('an address is added, and with it the way to a server', async () => {
         await serve(81, '10.0.2.1');
@@ -170,7 +170,7 @@ for (const kind of [packetRing, packetMmsg, xdp]) {
         director.run('ip address add 10.0.2.254/24 dev d1');
         await eventually(() => answers(81), PATIENCE_MS);
         await talk(81).goesOn();
-      });
+      }, 60_000);
 
       test('a route changes, and connections go the new way', async () => {
         const other = new Namespace();
@@ -199,7 +199,7 @@ for (const kind of [packetRing, packetMmsg, xdp]) {
         } finally {
           await other.remove();
         }
-      });
+      }, 90_000);
     },
   );
 }

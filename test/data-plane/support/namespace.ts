@@ -36,9 +36,6 @@ export function compileSources(): { folder: string; remove(): void } {
   return { folder: join(folder, 'src'), remove: () => rmSync(folder, { recursive: true }) };
 }
 
-/** A busy machine may take this long to answer; longer is no answer. */
-const PATIENCE_MS = 3_000;
-
 let created = 0;
 
 export class Namespace {
@@ -74,7 +71,7 @@ export class Namespace {
       const say = (word) => { console.log(word); process.exit(); };
       socket.on('data', (data) => say(String(data)));
       socket.on('error', (error) => say(error.code));
-      setTimeout(say, ${PATIENCE_MS}, 'silence');`;
+      setTimeout(say, 700, 'silence');`;
     return execFileSync('ip', ['netns', 'exec', this.name, process.execPath, '-e', code], { encoding: 'utf8' }).trim();
   }
 
